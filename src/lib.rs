@@ -1,0 +1,1 @@
+//! tokenward: an authenticating egress gateway.
