@@ -1,1 +1,61 @@
 //! tokenward: an authenticating egress gateway.
+//!
+//! Programs that know nothing of OAuth call it on localhost. It forwards to a vendor's API, adds
+//! the access token, keeps the token alive, and when the vendor says that the token is dead it
+//! gets a new one and sends the request again, once.
+//!
+//! # How a request travels
+//!
+//! ```text
+//! caller ─▶ proxy::listener ─▶ route ─▶ guard ─▶ strip ─▶ inject ─▶ upstream::pool ─▶ vendor
+//!                                                           ▲  ▲                        │
+//!            body::replay (keeps the body for a second try) ┘  │ token::cache           ▼
+//! caller ◀─ proxy::reply ◀──────────────────────── proxy::inspect (looks at the head) ◀─┘
+//!                                                     │ "this token is dead"
+//!                                                     ▼
+//!             token::refresher ─▶ wire ─▶ provider ─▶ store (saved) ─▶ cache (published)
+//! ```
+//!
+//! # The floors of the house
+//!
+//! A file imports only from floors below its own; a test holds it so.
+//!
+//! | floor | modules | question |
+//! |---|---|---|
+//! | 5 | [`cli`], [`app`], [`worker`], [`config`] | how is it put together? |
+//! | 4 | [`proxy`], [`admin`] | what happens to a request? |
+//! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
+//! | 2 | [`vendor`], [`body`], [`headers`] | what is an API like, what is HTTP like? |
+//! | 1 | [`telemetry`], [`document`], [`units`], [`secret`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`] | what does everybody need? |
+//!
+//! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.
+//!
+//! # Threads
+//!
+//! Every worker is one thread with its own runtime, its own connections and no locks: a request
+//! stays on the thread that accepted it. Tokens, the admin address and signals live on a runtime of
+//! their own; workers see a token through one atomic load, and ask for a newer one over a channel.
+
+pub mod admin;
+pub mod app;
+pub mod backoff;
+pub mod body;
+pub mod causes;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod document;
+pub mod drain;
+pub mod headers;
+pub mod proxy;
+pub mod readiness;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod secret;
+pub mod signal;
+pub mod telemetry;
+pub mod token;
+pub mod units;
+pub mod upstream;
+pub mod vendor;
+pub mod worker;

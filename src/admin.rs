@@ -1,0 +1,193 @@
+//! The operator's address: health, readiness, metrics, status, and the two things that can be
+//! asked for.
+
+pub mod status;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tracing::{debug, warn};
+
+use crate::drain::Drain;
+use crate::headers::{host_name, is_cross_site};
+use crate::readiness::Readiness;
+use crate::telemetry::metrics::Metrics;
+
+use status::Upstream;
+
+/// What the admin address shows.
+#[derive(Debug)]
+pub struct Admin {
+    pub readiness: Readiness,
+    pub metrics: Arc<Metrics>,
+    pub upstreams: Vec<Upstream>,
+    pub started: tokio::time::Instant,
+    /// Names by which it may be called.
+    pub hosts: Vec<String>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Serves until the drain has ended: readiness must be red while requests drain, and liveness
+/// green.
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "the admin address could not accept a connection");
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            },
+            () = drain.ended() => return,
+        };
+        let (admin, drain) = (admin.clone(), drain.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let admin = admin.clone();
+                async move { Ok::<_, Infallible>(admin.answer(request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    debug!(%error, "a connection to the admin address ended badly");
+                },
+                () = drain.ended() => {}
+            }
+        });
+    }
+}
+
+impl Admin {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        if !self.may_call(request.headers()) {
+            return text(StatusCode::FORBIDDEN, "not for web pages, nor by this name\n");
+        }
+        let (method, path) = (request.method(), request.uri().path());
+        let reads = method == Method::GET || method == Method::HEAD;
+        match path {
+            "/healthz" if reads => text(StatusCode::OK, "alive\n"),
+            "/readyz" if reads => self.readyz(),
+            "/metrics" if reads => self.metrics(),
+            "/status" if reads => self.status(),
+            "/" if reads => text(StatusCode::OK, INDEX),
+            "/healthz" | "/readyz" | "/metrics" | "/status" | "/" => allow("GET, HEAD"),
+            _ => match path.strip_prefix("/-/refresh/") {
+                Some(name) if method == Method::POST => self.refresh(name).await,
+                Some(_) => allow("POST"),
+                None => text(StatusCode::NOT_FOUND, INDEX),
+            },
+        }
+    }
+
+    fn may_call(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(HOST).map(|host| host.to_str().map(host_name));
+        let known = match host {
+            None => true,
+            Some(Ok(host)) => self.hosts.is_empty() || self.hosts.contains(&host),
+            Some(Err(_)) => false,
+        };
+        known && !is_cross_site(headers)
+    }
+
+    fn readyz(&self) -> Answer {
+        let ready = self.readiness.is_ready();
+        let parts = self.readiness.parts().into_iter().map(|(name, reason)| {
+            let ready = reason.is_none();
+            (name.to_string(), json!({ "ready": ready, "reason": reason }))
+        });
+        let body = json!({
+            "ready": ready,
+            "stopping": self.readiness.is_stopping(),
+            "upstreams": parts.collect::<serde_json::Map<_, _>>(),
+        });
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json_answer(status, &body)
+    }
+
+    fn metrics(&self) -> Answer {
+        match self.metrics.encode() {
+            Ok(body) => answer(StatusCode::OK, "text/plain; version=0.0.4", body),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
+    }
+
+    fn status(&self) -> Answer {
+        let upstreams = self.upstreams.iter().map(|upstream| {
+            let ready = self
+                .readiness
+                .parts()
+                .iter()
+                .any(|(name, reason)| name.as_ref() == upstream.name && reason.is_none());
+            (upstream.name.clone(), upstream.to_json(ready))
+        });
+        let body = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
+        });
+        json_answer(StatusCode::OK, &body)
+    }
+
+    async fn refresh(&self, name: &str) -> Answer {
+        let Some(upstream) = self.upstreams.iter().find(|upstream| upstream.name == name) else {
+            let names: Vec<_> = self.upstreams.iter().map(|u| u.name.as_str()).collect();
+            let body = format!("no upstream {name:?}; there are: {}\n", names.join(", "));
+            return text(StatusCode::NOT_FOUND, &body);
+        };
+        match upstream.tokens.refresh_now().await {
+            Ok(live) => json_answer(
+                StatusCode::OK,
+                &json!({ "outcome": "ok", "generation": live.generation }),
+            ),
+            Err(error) => json_answer(
+                StatusCode::BAD_GATEWAY,
+                &json!({ "outcome": "failed", "detail": error.to_string() }),
+            ),
+        }
+    }
+}
+
+fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
+    answer(status, "application/json", format!("{body:#}\n").into_bytes())
+}
+
+fn text(status: StatusCode, body: &str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", body.as_bytes().to_vec())
+}
+
+fn allow(methods: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods} here\n"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
+    response
+}
+
+const INDEX: &str = "tokenward\n
+GET  /healthz                 200 while the process lives
+GET  /readyz                  200 with a token in hand for every upstream, else 503 and why not
+GET  /metrics                 for Prometheus
+GET  /status                  tokens, ends, budgets, last refreshes (JSON)
+POST /-/refresh/{upstream}    a new token now
+";

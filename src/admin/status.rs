@@ -1,0 +1,56 @@
+//! One upstream as `/status` shows it. No secret is in it.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::token::Tokens;
+
+#[derive(Debug)]
+pub struct Upstream {
+    pub name: String,
+    pub vendor: String,
+    pub base_url: String,
+    pub tokens: Tokens,
+    pub in_flight: prometheus::IntGauge,
+}
+
+impl Upstream {
+    pub fn to_json(&self, ready: bool) -> Value {
+        let status = self.tokens.status();
+        let token = status.expires_at.map(|expires_at| {
+            json!({
+                "generation": status.generation,
+                "obtained_at": status.obtained_at.map(rfc3339),
+                "expires_at": rfc3339(expires_at),
+                "seconds_left": clock::until(expires_at).as_secs(),
+            })
+        });
+        let last = status.last.map(|last| {
+            json!({
+                "at": rfc3339(last.at),
+                "reason": last.reason.as_str(),
+                "outcome": last.outcome.as_str(),
+                "detail": last.detail.as_ref(),
+            })
+        });
+        json!({
+            "ready": ready,
+            "vendor": self.vendor,
+            "base_url": self.base_url,
+            "token": token,
+            "last_refresh": last,
+            "budget": {
+                "used": status.budget.used,
+                "limit": status.budget.limit,
+                "resets_at": status.budget.resets_at.map(rfc3339),
+            },
+            "in_flight": self.in_flight.get(),
+        })
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

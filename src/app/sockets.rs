@@ -1,0 +1,156 @@
+//! Every socket is bound before anything serves.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::proxy::listener::Socket;
+use crate::proxy::route::Entrance;
+use crate::units::Listen;
+
+/// Where a gateway listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    pub admin: SocketAddr,
+    pub gateway: Option<Address>,
+    /// By the upstream's name.
+    pub upstreams: Vec<(String, Address)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) addresses: Addresses,
+    pub(super) admin: TcpListener,
+    pub(super) listeners: Vec<(Socket, Entrance)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({key})")]
+pub struct BindError {
+    address: String,
+    /// The key of the config.
+    key: String,
+    #[source]
+    source: io::Error,
+}
+
+pub(super) fn bind(config: &Config) -> Result<Bound, BindError> {
+    let error = |listen: &Listen, key: String| {
+        let address = listen.to_string();
+        move |source| BindError { address, key, source }
+    };
+    let admin_key = "admin.listen".to_owned();
+    let admin = bind_admin(&config.admin).map_err(error(&config.admin, admin_key.clone()))?;
+    let admin_address = admin.local_addr().map_err(error(&config.admin, admin_key))?;
+
+    let mut listeners = Vec::new();
+    let mut gateway = None;
+    if let Some(listen) = &config.gateway {
+        let (socket, address) = open(listen).map_err(error(listen, "gateway.listen".to_owned()))?;
+        listeners.push((socket, Entrance::Gateway));
+        gateway = Some(address);
+    }
+    let mut upstreams = Vec::new();
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        let Some(listen) = &upstream.listen else {
+            continue;
+        };
+        let key = format!("upstream.{}.listen", upstream.name);
+        let (socket, address) = open(listen).map_err(error(listen, key))?;
+        listeners.push((socket, Entrance::Upstream(index)));
+        upstreams.push((upstream.name.clone(), address));
+    }
+    let addresses = Addresses { admin: admin_address, gateway, upstreams };
+    Ok(Bound { addresses, admin, listeners })
+}
+
+impl Addresses {
+    pub fn upstream(&self, name: &str) -> Option<&Address> {
+        self.upstreams.iter().find(|(known, _)| known == name).map(|(_, address)| address)
+    }
+
+    /// The hosts by which callers may name the listeners of one upstream.
+    pub(super) fn hosts_of(&self, upstream: &str) -> Vec<String> {
+        let own = self.upstream(upstream).into_iter().chain(&self.gateway);
+        let tcp = own.filter_map(|address| match address {
+            Address::Tcp(address) => Some(names_of(address)),
+            Address::Unix(_) => None,
+        });
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        tcp.flatten().chain(names_of(&loopback)).collect()
+    }
+
+    /// For the log.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("admin on http://{}", self.admin)];
+        lines.extend(self.gateway.iter().map(|address| format!("all upstreams on {address}")));
+        lines.extend(self.upstreams.iter().map(|(name, at)| format!("upstream {name} on {at}")));
+        lines
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The hosts by which an address of this machine may be called.
+pub(super) fn names_of(address: &SocketAddr) -> Vec<String> {
+    let own = match address.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let names = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
+    names.into_iter().chain([own]).collect()
+}
+
+fn bind_admin(listen: &Listen) -> io::Result<TcpListener> {
+    match listen {
+        Listen::Tcp(address) => super::into_tokio(StdTcpListener::bind(address)?),
+        Listen::Unix(_) => Err(io::Error::other("the admin address is host:port")),
+    }
+}
+
+fn open(listen: &Listen) -> io::Result<(Socket, Address)> {
+    match listen {
+        Listen::Tcp(address) => {
+            let socket = StdTcpListener::bind(address)?;
+            socket.set_nonblocking(true)?;
+            let address = Address::Tcp(socket.local_addr()?);
+            Ok((Socket::Tcp(socket), address))
+        }
+        Listen::Unix(path) => {
+            remove_stale(path)?;
+            let socket = UnixListener::bind(path)?;
+            // Its owner alone: a process of another user has no business with the token.
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            socket.set_nonblocking(true)?;
+            Ok((Socket::Unix(socket), Address::Unix(path.clone())))
+        }
+    }
+}
+
+/// A socket file that nobody answers on is left from a process that was killed.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
+    if is_socket && UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}

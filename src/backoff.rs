@@ -1,0 +1,66 @@
+//! Exponential backoff with full jitter.
+
+use std::time::Duration;
+
+/// How long to wait between tries of something that fails: a random part of a ceiling that doubles
+/// from `base` to `cap` ("full jitter": replicas that failed together do not come back together).
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    base: Duration,
+    cap: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    pub fn new(base: Duration, cap: Duration) -> Self {
+        Self { base, cap, failures: 0 }
+    }
+
+    /// The wait after one more failure. Never below a tenth of the ceiling, so that bad luck
+    /// cannot turn into a spin.
+    pub fn after_failure(&mut self) -> Duration {
+        let ceiling = self.ceiling();
+        self.failures = self.failures.saturating_add(1);
+        ceiling.mul_f64(0.1 + 0.9 * fastrand::f64())
+    }
+
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// How many failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    fn ceiling(&self) -> Duration {
+        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p13_waits_grow_to_the_cap_and_stay_within_their_ceiling() {
+        let (base, cap) = (Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::new(base, cap);
+        for failures in 0..100_u32 {
+            let ceiling = base.saturating_mul(1 << failures.min(6)).min(cap);
+            let wait = backoff.after_failure();
+            assert!(wait <= ceiling && wait >= ceiling / 10, "{failures}: {wait:?} of {ceiling:?}");
+        }
+        backoff.reset();
+        assert!(backoff.after_failure() <= base);
+    }
+
+    #[test]
+    fn p13_waits_are_spread() {
+        let waits: std::collections::BTreeSet<_> = (0..64)
+            .map(|_| Backoff::new(Duration::from_secs(8), Duration::from_secs(8)).after_failure())
+            .collect();
+        assert!(waits.len() > 32, "only {} different waits of 64", waits.len());
+    }
+}

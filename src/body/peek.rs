@@ -1,0 +1,101 @@
+//! A response body whose beginning has been looked at: what was read is handed on first, as it
+//! came.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// A body, and the frames of it that were read ahead.
+#[derive(Debug)]
+pub struct Peeked<B: Body> {
+    held: VecDeque<Frame<Bytes>>,
+    rest: B,
+    /// Met while reading ahead; the caller meets it after the frames before it.
+    failure: Option<B::Error>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
+    pub fn new(body: B) -> Self {
+        // An empty queue does not allocate: answers that are not looked into cost nothing here.
+        Self { held: VecDeque::new(), rest: body, failure: None }
+    }
+
+    /// Reads one more frame ahead. `None`: there is none, because the body has ended or failed.
+    pub async fn read_ahead(&mut self) -> Option<&Frame<Bytes>> {
+        if self.failure.is_some() {
+            return None;
+        }
+        match poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await? {
+            Ok(frame) => {
+                self.held.push_back(frame);
+                self.held.back()
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Whether the whole body has been read from the network.
+    pub fn is_complete(&self) -> bool {
+        self.rest.is_end_stream()
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = &mut *self;
+        if let Some(frame) = this.held.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match this.failure.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None => Pin::new(&mut this.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held.is_empty() && self.failure.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held: u64 = self.held.iter().filter_map(Frame::data_ref).map(|b| b.len() as u64).sum();
+        let rest = self.rest.size_hint();
+        let mut whole = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            whole.set_upper(upper.saturating_add(held));
+        }
+        whole.set_lower(rest.lower().saturating_add(held));
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn p06_what_was_looked_at_is_handed_on_unchanged() {
+        let mut body = Peeked::new(Full::new(Bytes::from_static(b"the whole answer")));
+        assert_eq!(body.size_hint().exact(), Some(16));
+        let seen = body.read_ahead().await.expect("a frame");
+        assert_eq!(seen.data_ref().expect("data"), "the whole answer");
+        assert!(body.is_complete() && !body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(16));
+        assert!(body.read_ahead().await.is_none());
+        assert_eq!(body.collect().await.expect("no error").to_bytes(), "the whole answer");
+    }
+}

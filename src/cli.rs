@@ -1,0 +1,145 @@
+//! The command line.
+
+mod check;
+mod classify;
+#[cfg(feature = "sandbox")]
+mod demo;
+mod run;
+mod seed;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::causes::causes;
+use crate::config::LogConfig;
+use crate::document::Report;
+use crate::telemetry::log::{self, Format};
+
+/// An authenticating egress gateway: adds a vendor's access token to requests, keeps it alive, and
+/// sends a request again when the token has died.
+#[derive(Debug, Parser)]
+#[command(name = "tokenward", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    /// How log lines look: text or json.
+    #[arg(long, global = true, value_parser = parse_format)]
+    log_format: Option<Format>,
+
+    /// What is logged: error, warn, info, debug or trace, or a filter (`info,tokenward::proxy=debug`).
+    #[arg(long, global = true)]
+    log_level: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Run(ConfigFile),
+    /// Both vendors simulated, the gateway before them, short-lived tokens: needs nothing.
+    #[cfg(feature = "sandbox")]
+    Demo,
+    /// The simulated vendors alone, with fault switches.
+    #[cfg(feature = "sandbox")]
+    Sandbox(demo::SandboxArguments),
+    /// Read the config and show every mistake in it.
+    Check(ConfigFile),
+    /// Put a first refresh token into the store.
+    Seed(seed::Arguments),
+    /// Say which rule fires on a saved answer, and why.
+    Classify(classify::Arguments),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct ConfigFile {
+    /// The config, in TOML.
+    #[arg(long, env = "TOKENWARD_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Wrong use, or a wrong config: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Config(Report),
+    /// The rest: exit code 1.
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error>),
+}
+
+/// Runs the command line and gives the exit code: 0 fine, 1 failed, 2 wrong usage or config.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = match &failure {
+                Failure::Usage(_) | Failure::Config(_) => 2,
+                Failure::Failed(_) => 1,
+            };
+            show(&failure);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Run(file) => run::run(file, arguments),
+        #[cfg(feature = "sandbox")]
+        Command::Demo => demo::demo(arguments),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(sandbox) => demo::sandbox(sandbox, arguments),
+        Command::Check(file) => check::check(file),
+        Command::Seed(seed) => seed::seed(seed),
+        Command::Classify(classify) => classify::classify(classify),
+    }
+}
+
+fn show(failure: &Failure) {
+    use std::io::IsTerminal;
+    match failure {
+        Failure::Config(report) if std::io::stderr().is_terminal() => {
+            eprintln!("{}", report.coloured());
+        }
+        Failure::Config(report) => eprintln!("{report}"),
+        Failure::Usage(problem) => eprintln!("error: {problem}"),
+        Failure::Failed(error) => eprintln!("error: {}", causes(error.as_ref())),
+    }
+}
+
+impl Arguments {
+    /// Logging as the command line says, else as the config does.
+    fn init_log(&self, config: &LogConfig) -> Result<(), Failure> {
+        let format = self.log_format.unwrap_or(config.format);
+        let level = self.log_level.as_deref().unwrap_or(&config.level);
+        log::init(format, level).map_err(|error| match error {
+            log::LogError::Level { .. } => Failure::Usage(causes(&error)),
+            log::LogError::Twice(_) => Failure::failed(error),
+        })
+    }
+}
+
+impl Failure {
+    fn failed(error: impl std::error::Error + 'static) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+/// The runtime of everything but requests.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err("give text or json".to_owned()),
+    }
+}

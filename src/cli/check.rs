@@ -1,0 +1,27 @@
+//! `tokenward check`: every mistake in a config, or none.
+
+use crate::config::{StoreConfig, parse};
+
+use super::{ConfigFile, Failure};
+
+pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
+    let config = parse::file(&file.config, std::env::vars()).map_err(Failure::Config)?;
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    println!("{}: good", file.config.display());
+    println!("  admin     {}", config.admin);
+    if let Some(gateway) = &config.gateway {
+        println!("  gateway   {gateway}");
+    }
+    match &config.store {
+        StoreConfig::File(path) => println!("  store     {}", path.display()),
+        StoreConfig::Memory => println!("  store     memory: tokens end with the process"),
+    }
+    for upstream in &config.upstreams {
+        let listen = upstream.listen.as_ref().map_or("gateway only".to_owned(), |l| l.to_string());
+        let (name, base_url) = (&upstream.name, &upstream.base_url);
+        println!("  upstream  {name}: {listen} -> {base_url} (vendor {})", upstream.vendor.name);
+    }
+    Ok(())
+}

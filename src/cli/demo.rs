@@ -1,0 +1,91 @@
+//! `tokenward demo` and `tokenward sandbox`: the simulated vendors, with and without the gateway
+//! before them.
+
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::app;
+use crate::config::{LogConfig, parse};
+use crate::document::Document;
+use crate::sandbox::{Sandbox, Settings, tour};
+use crate::signal::Shutdown;
+use crate::telemetry::log::Format;
+
+use super::{Arguments, Failure, runtime};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SandboxArguments {
+    /// Where both vendors answer.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+
+    /// How long access tokens live.
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = humantime::parse_duration)]
+    token_life: Duration,
+}
+
+pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(), Failure> {
+    arguments.init_log(&LogConfig { format: Format::Text, level: "info".to_owned() })?;
+    runtime()?.block_on(async {
+        let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
+        let listener = TcpListener::bind(own.listen).await.map_err(Failure::failed)?;
+        let at = listener.local_addr().map_err(Failure::failed)?;
+        let settings = Settings::default().with_access_life(own.token_life);
+        let credentials = tour::credentials(&settings);
+        println!("Both vendors answer on http://{at}, to these (invented) credentials:\n");
+        println!(
+            "{credentials}\n\nFaults are switched over HTTP: see http://{at}/-/. Ctrl-C ends it."
+        );
+        let stop = CancellationToken::new();
+        let vendors = tokio::spawn(Sandbox::new(settings).serve(listener, stop.clone()));
+        shutdown.recv().await;
+        stop.cancel();
+        vendors.await.map_err(Failure::failed)
+    })
+}
+
+pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
+    arguments.init_log(&LogConfig { format: Format::Text, level: "info".to_owned() })?;
+    runtime()?.block_on(async {
+        let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failure::failed)?;
+        let vendors_at = listener.local_addr().map_err(Failure::failed)?;
+        let settings = Settings::default().with_access_life(TOKEN_LIFE);
+        let stop = CancellationToken::new();
+        let sandbox = Sandbox::new(settings.clone());
+        let vendors = tokio::spawn(sandbox.serve(listener, stop.clone()));
+
+        let ports = tour::Ports { admin: free(9464), jing: free(8081), aiclk: free(8082) };
+        let text = tour::config(vendors_at, &settings, ports);
+        let (document, mut report) = Document::parse("the demo's config", text);
+        let config = parse::config(&document, Path::new("."), &mut report);
+        let config = config.ok_or(Failure::Config(report))?;
+        let gateway = app::start(config).await.map_err(Failure::failed)?;
+        let listener = |name: &str| {
+            gateway.addresses.upstream(name).map(ToString::to_string).unwrap_or_default()
+        };
+        let admin = gateway.addresses.admin;
+        println!("{}", tour::calls(vendors_at, &settings, listener));
+        println!("The gateway's own view: http://{admin}/status and /metrics. Ctrl-C ends it.\n");
+
+        shutdown.recv().await;
+        info!("stopping");
+        gateway.stop().await;
+        stop.cancel();
+        vendors.await.map_err(Failure::failed)
+    })
+}
+
+/// The port that the documentation names, or any when it is taken.
+fn free(port: u16) -> SocketAddr {
+    let usual = SocketAddr::from(([127, 0, 0, 1], port));
+    if StdTcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from(([127, 0, 0, 1], 0)) }
+}
+
+/// Short, so that renewals can be watched.
+const TOKEN_LIFE: Duration = Duration::from_secs(15);

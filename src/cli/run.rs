@@ -1,0 +1,28 @@
+//! `tokenward run`: the gateway, until a signal.
+
+use tracing::{info, warn};
+
+use crate::app;
+use crate::config::parse;
+use crate::signal::Shutdown;
+
+use super::{Arguments, ConfigFile, Failure, runtime};
+
+pub(super) fn run(file: &ConfigFile, arguments: &Arguments) -> Result<(), Failure> {
+    let config = parse::file(&file.config, std::env::vars()).map_err(Failure::Config)?;
+    arguments.init_log(&config.log)?;
+    runtime()?.block_on(async {
+        let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
+        let gateway = app::start(config).await.map_err(Failure::failed)?;
+        let signal = shutdown.recv().await;
+        info!(signal, "stopping: what has begun comes to its end");
+        tokio::select! {
+            left = gateway.stop() => match left {
+                0 => info!("stopped"),
+                left => warn!(left, "stopped; connections had to be cut"),
+            },
+            signal = shutdown.recv() => warn!(signal, "stopped at once, by a second signal"),
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,75 @@
+//! `tokenward seed`: puts a first refresh token into the store.
+
+use std::path::PathBuf;
+
+use crate::clock;
+use crate::config::{StoreConfig, parse};
+use crate::secret::Secret;
+use crate::token::store::file::FileStore;
+use crate::token::store::{Record, Store};
+
+use super::{ConfigFile, Failure, runtime};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The upstream, as the config names it.
+    upstream: String,
+
+    /// A file that holds the refresh token and nothing else.
+    #[arg(long, value_name = "FILE")]
+    refresh_token_file: PathBuf,
+
+    /// Replace a refresh token that the store has already.
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { upstream: name, refresh_token_file, force, file } = arguments;
+    let config = parse::file(&file.config, std::env::vars()).map_err(Failure::Config)?;
+    let Some(upstream) = config.upstreams.iter().find(|upstream| upstream.name == *name) else {
+        let names: Vec<_> = config.upstreams.iter().map(|one| one.name.as_str()).collect();
+        let names = names.join(", ");
+        return Err(Failure::Usage(format!("there is no upstream {name:?}, but: {names}")));
+    };
+    let StoreConfig::File(path) = &config.store else {
+        let problem = "a memory store ends with its process: set store.kind = \"file\"";
+        return Err(Failure::Usage(problem.to_owned()));
+    };
+    let unreadable = |error| format!("{}: {error}", refresh_token_file.display());
+    let text = std::fs::read_to_string(refresh_token_file)
+        .map_err(|error| Failure::Usage(unreadable(error)))?;
+    let refresh_token = Secret::new(text.trim());
+    if refresh_token.expose().is_empty() {
+        return Err(Failure::Usage(format!("{} is empty", refresh_token_file.display())));
+    }
+
+    let store = Store::File(FileStore::open(path).map_err(Failure::failed)?);
+    runtime()?.block_on(async {
+        let mut entry = store.load(name).await.map_err(Failure::failed)?;
+        let known = entry.token.as_ref().and_then(|record| record.refresh_token.as_ref());
+        if known.is_some_and(|known| !known.same_as(&refresh_token)) && !force {
+            let problem = format!(
+                "{} has a refresh token for {name} already, perhaps a newer one: --force replaces it",
+                path.display()
+            );
+            return Err(Failure::Usage(problem));
+        }
+        let now = clock::wall();
+        entry.token = Some(Record {
+            generation: entry.generation(),
+            access_token: None,
+            refresh_token: Some(refresh_token),
+            obtained_at: now,
+            expires_at: now,
+            seed: upstream.seed.as_ref().map(Secret::fingerprint),
+        });
+        entry.intent = None;
+        store.save(name, entry).await.map_err(Failure::failed)?;
+        println!("{}: {name} is seeded", path.display());
+        Ok(())
+    })
+}

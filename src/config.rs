@@ -1,0 +1,88 @@
+//! The operator's file, read, checked and typed.
+
+mod builtin;
+pub mod parse;
+pub mod raw;
+pub mod secrets;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::proxy::guard;
+use crate::secret::Secret;
+use crate::telemetry::log::Format;
+use crate::token::budget::Limits;
+use crate::token::schedule::Schedule;
+use crate::units::{BaseUrl, Listen};
+use crate::upstream::tls;
+use crate::vendor::description::Description;
+use crate::vendor::path::PathPattern;
+use crate::vendor::rules::Rules;
+use crate::vendor::template::Values;
+
+/// Everything that a gateway is started with. It can hold no bad value.
+#[derive(Debug)]
+pub struct Config {
+    pub admin: Listen,
+    /// One address for all upstreams.
+    pub gateway: Option<Listen>,
+    pub store: StoreConfig,
+    /// Threads that serve requests; `None`: one for each core.
+    pub workers: Option<usize>,
+    pub log: LogConfig,
+    /// How long requests may take to end when the process is told to.
+    pub grace: Duration,
+    pub upstreams: Vec<UpstreamConfig>,
+    /// What is no mistake, but should be known: files that others can read, say.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    File(PathBuf),
+    Memory,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    pub format: Format,
+    pub level: String,
+}
+
+#[derive(Debug)]
+pub struct UpstreamConfig {
+    pub name: String,
+    pub listen: Option<Listen>,
+    pub base_url: BaseUrl,
+    pub vendor: Description,
+    /// The operator's rules before the vendor's.
+    pub rules: Rules,
+    pub credentials: Values,
+    /// The first refresh token.
+    pub seed: Option<Secret>,
+    pub look_limit: usize,
+    pub replay_limit: usize,
+    pub never_resend: Vec<PathPattern>,
+    pub refresh: RefreshConfig,
+    pub guard: guard::Config,
+    pub tls: tls::Config,
+    pub timeouts: Timeouts,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshConfig {
+    pub schedule: Schedule,
+    pub limits: Limits,
+    /// The longest that a request is held while a refresh is under way.
+    pub wait: Duration,
+    /// The longest that one call of the token endpoint may take.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+}

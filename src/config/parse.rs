@@ -1,0 +1,214 @@
+//! From what is written to what is meant. Every mistake is noted in its place, and all of them are
+//! told at once.
+
+mod upstream;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::document::{Document, Report};
+use crate::telemetry::log::Format;
+use crate::units::Listen;
+use crate::vendor::description::Description;
+
+use super::builtin::DESCRIPTIONS;
+use super::raw::{RawConfig, RawStore, StoreKind};
+use super::{Config, LogConfig, StoreConfig};
+
+/// Reads the file and lays `vars` (the environment) over it.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn file(
+    path: &Path,
+    vars: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Report> {
+    let (mut document, mut report) = open(path, Document::parse)?;
+    report = report.into_result().err().unwrap_or_default();
+    if !report.is_empty() {
+        return Err(report);
+    }
+    document.overlay(PREFIX, vars);
+    let config = config(&document, folder_of(path), &mut report);
+    match config {
+        Some(config) if report.is_empty() => Ok(config),
+        _ => Err(report),
+    }
+}
+
+/// The config that a document holds. `folder` is where relative paths begin. Without mistakes in
+/// the report there is one.
+pub fn config(document: &Document, folder: &Path, report: &mut Report) -> Option<Config> {
+    let raw: RawConfig = document.read(report)?;
+    let mut parser = Parser { document, folder, report, warnings: Vec::new() };
+    let config = parser.config(raw);
+    config.filter(|_| report.is_empty())
+}
+
+/// A vendor's description: a built-in one by its name, or a file by its path.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn vendor(name_or_path: &str) -> Result<Description, Report> {
+    let (document, mut report) = match built_in(name_or_path) {
+        Some(text) => Document::parse_public(format!("built-in:{name_or_path}"), text),
+        None => open(Path::new(name_or_path), Document::parse_public)?,
+    };
+    if !report.is_empty() {
+        return Err(report);
+    }
+    match Description::read(&document, &mut report) {
+        Some(description) => Ok(description),
+        None => Err(report),
+    }
+}
+
+fn open(
+    path: &Path,
+    parse: fn(String, String) -> (Document, Report),
+) -> Result<(Document, Report), Report> {
+    let name = path.display().to_string();
+    std::fs::read_to_string(path).map(|text| parse(name.clone(), text)).map_err(|error| {
+        let (nothing, mut report) = Document::parse(name, "");
+        report.push(nothing.mistake(&[], format!("the file cannot be read: {error}")));
+        report
+    })
+}
+
+fn built_in(name: &str) -> Option<&'static str> {
+    DESCRIPTIONS.into_iter().find(|text| {
+        let named = format!("\nname = \"{name}\"\n");
+        text.contains(&named)
+    })
+}
+
+struct Parser<'a> {
+    document: &'a Document,
+    folder: &'a Path,
+    report: &'a mut Report,
+    warnings: Vec<String>,
+}
+
+impl Parser<'_> {
+    fn config(&mut self, raw: RawConfig) -> Option<Config> {
+        let admin = raw.admin.listen.unwrap_or_else(|| Listen::Tcp(ADMIN.into()));
+        if matches!(admin, Listen::Unix(_)) {
+            self.note(&["admin", "listen"], "the admin address is `host:port`");
+        } else if !admin.is_local() && raw.admin.allow_remote != Some(true) {
+            self.note(
+                &["admin", "listen"],
+                "other machines can reach this address: say `admin.allow_remote = true` if they may",
+            );
+        }
+        let gateway = raw.gateway.and_then(|gateway| {
+            if gateway.listen.is_none() {
+                self.note(&["gateway"], "`gateway.listen` is missing");
+            }
+            gateway.listen
+        });
+        if let Some(listen) = &gateway {
+            self.local_only(&["gateway", "listen"], listen);
+        }
+        if raw.upstream.is_empty() {
+            self.note(&[], "there is no upstream: add a table `[upstream.NAME]`");
+        }
+        let store = self.store(raw.store);
+        let has_gateway = gateway.is_some();
+        let upstreams: Vec<_> = raw
+            .upstream
+            .into_iter()
+            .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
+            .collect();
+        let mut taken = vec![("admin.listen".to_owned(), admin.clone())];
+        taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
+        for upstream in &upstreams {
+            let Some(listen) = &upstream.listen else {
+                continue;
+            };
+            let key = format!("upstream.{}.listen", upstream.name);
+            self.refuse_twice(&upstream.name, listen, &taken);
+            taken.push((key, listen.clone()));
+        }
+
+        Some(Config {
+            admin,
+            gateway,
+            store: store?,
+            workers: raw.workers.map(|count| usize::from(count.get())),
+            log: LogConfig {
+                format: raw.log.format.unwrap_or(Format::Text),
+                level: raw.log.level.unwrap_or_else(|| "info".to_owned()),
+            },
+            grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
+            upstreams,
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    fn store(&mut self, raw: RawStore) -> Option<StoreConfig> {
+        for (key, given) in [
+            ("url", raw.url.is_some()),
+            ("key_prefix", raw.key_prefix.is_some()),
+            ("encryption_key", raw.encryption_key.is_some()),
+        ] {
+            if given {
+                self.note(&["store", key], format!("`store.{key}` is not in this version"));
+            }
+        }
+        match raw.kind.unwrap_or(StoreKind::File) {
+            StoreKind::File => {
+                let path = raw.path.unwrap_or_else(|| PathBuf::from("tokens.json"));
+                let path = self.folder.join(path);
+                let folder = folder_of(&path);
+                if !folder.is_dir() {
+                    let problem = format!("there is no folder {}", folder.display());
+                    self.note(&["store", "path"], problem);
+                }
+                Some(StoreConfig::File(path))
+            }
+            StoreKind::Memory => Some(StoreConfig::Memory),
+            StoreKind::Redis => {
+                let problem = "a redis store is not in this version: take \"file\" or \"memory\"";
+                self.note(&["store", "kind"], problem);
+                None
+            }
+        }
+    }
+
+    fn refuse_twice(&mut self, upstream: &str, listen: &Listen, taken: &[(String, Listen)]) {
+        let any_port = matches!(listen, Listen::Tcp(address) if address.port() == 0);
+        if let Some((key, _)) = taken.iter().find(|(_, other)| other == listen && !any_port) {
+            let problem = format!("{key} has this address already");
+            self.note(&["upstream", upstream, "listen"], problem);
+        }
+    }
+
+    /// Client credentials, without which nobody on another machine may call, are not in this
+    /// version.
+    fn local_only(&mut self, path: &[&str], listen: &Listen) {
+        if !listen.is_local() {
+            self.note(
+                path,
+                "other machines can reach this address, and this version cannot ask them who they \
+                 are: listen on 127.0.0.1, [::1] or unix:/path",
+            );
+        }
+    }
+
+    fn note(&mut self, path: &[&str], message: impl Into<String>) {
+        self.report.push(self.document.mistake(path, message));
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Environment variables that stand for keys of the config.
+const PREFIX: &str = "TOKENWARD__";
+const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);
+/// Kubernetes kills after 30 s.
+const GRACE: Duration = Duration::from_secs(25);

@@ -1,0 +1,280 @@
+//! One upstream: what the vendor's description says, and what the operator says over it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::config::raw::{RawGuard, RawRefresh, RawTls, RawUpstream, TokenEndpoint};
+use crate::config::secrets::SecretSource;
+use crate::config::{RefreshConfig, Timeouts, UpstreamConfig};
+use crate::document::{Document, nearest};
+use crate::headers::host_name;
+use crate::proxy::guard;
+use crate::secret::Secret;
+use crate::token::budget::Limits;
+use crate::token::schedule::Schedule;
+use crate::upstream::tls;
+use crate::vendor::description::Description;
+use crate::vendor::path::PathPattern;
+use crate::vendor::rules::{RawRule, Rule, Rules};
+use crate::vendor::template::Values;
+
+use super::{DESCRIPTIONS, Parser};
+
+impl Parser<'_> {
+    pub(super) fn upstream(
+        &mut self,
+        name: &str,
+        raw: RawUpstream,
+        has_gateway: bool,
+    ) -> Option<UpstreamConfig> {
+        let good = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+        };
+        if name.is_empty() || !name.bytes().all(good) {
+            let problem = "a name has lower-case letters, digits, `-` and `_`: it is part of paths";
+            self.report.push(self.document.mistake_at_key(&["upstream", name], problem));
+        }
+        match &raw.listen {
+            Some(listen) => self.local_only(&["upstream", name, "listen"], listen),
+            None if has_gateway => {}
+            None => {
+                let problem =
+                    format!("`upstream.{name}.listen` is missing, and there is no `[gateway]`");
+                self.note(&["upstream", name], problem);
+            }
+        }
+        let mut vendor = self.vendor(name, raw.vendor.as_deref())?;
+        let off: Vec<_> =
+            raw.inject.iter().filter(|(_, on)| !**on).map(|(n, _)| n.clone()).collect();
+        if let Err(item) = vendor.without_items(&off) {
+            let problem = format!("vendor {} injects nothing of this name", vendor.name);
+            self.report
+                .push(self.document.mistake_at_key(&["upstream", name, "inject", &item], problem));
+        }
+        let (credentials, seed) = self.credentials(name, &vendor, &raw.credentials);
+        let rules = self.rules(name, raw.reject, &vendor);
+        let mut never_resend = vendor.never_resend.clone();
+        never_resend.extend(self.patterns(name, "replay", "never", raw.replay.never.as_deref()));
+        let guard = self.guard(name, &raw.guard, &vendor);
+        let tls = self.tls(name, raw.tls);
+        let timeouts = Timeouts {
+            connect: raw.timeouts.connect.map_or(CONNECT, Duration::from),
+            first_byte: raw.timeouts.first_byte.map_or(FIRST_BYTE, Duration::from),
+            idle: raw.timeouts.idle.map_or(IDLE, Duration::from),
+        };
+        Some(UpstreamConfig {
+            name: name.to_owned(),
+            listen: raw.listen,
+            base_url: raw.base_url.unwrap_or_else(|| vendor.base_url.clone()),
+            rules: rules?,
+            credentials,
+            seed,
+            look_limit: raw.look.max_bytes.map_or(LOOK_LIMIT, |size| size.as_len()),
+            replay_limit: raw.replay.max_body.map_or(REPLAY_LIMIT, |size| size.as_len()),
+            never_resend,
+            refresh: refresh(&raw.refresh, &vendor),
+            guard,
+            tls,
+            timeouts,
+            vendor,
+        })
+    }
+
+    fn vendor(&mut self, upstream: &str, named: Option<&str>) -> Option<Description> {
+        let path = ["upstream", upstream, "vendor"];
+        let Some(named) = named else {
+            let problem =
+                format!("`upstream.{upstream}.vendor` is missing: a built-in name, or a path");
+            self.note(&["upstream", upstream], problem);
+            return None;
+        };
+        let file = self.folder.join(named);
+        let looks_like_path = named.contains('/') || named.ends_with(".toml");
+        if super::built_in(named).is_none() && !looks_like_path {
+            let names: Vec<String> = DESCRIPTIONS.into_iter().filter_map(name_in).collect();
+            let mut mistake =
+                self.document.mistake(&path, format!("there is no built-in vendor {named:?}"));
+            mistake = mistake
+                .expected(format!("expected {} or the path of a description", names.join(", ")));
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            if let Some(near) = nearest(named, &known) {
+                mistake = mistake.help(format!("did you mean {near:?}?"));
+            }
+            self.report.push(mistake);
+            return None;
+        }
+        let source = if looks_like_path { file.display().to_string() } else { named.to_owned() };
+        match super::vendor(&source) {
+            Ok(description) => Some(description),
+            Err(report) => {
+                self.report.merge(report);
+                None
+            }
+        }
+    }
+
+    fn credentials(
+        &mut self,
+        upstream: &str,
+        vendor: &Description,
+        raw: &std::collections::BTreeMap<String, SecretSource>,
+    ) -> (Values, Option<Secret>) {
+        let mut values = Values::new();
+        let mut seed = None;
+        for (name, source) in raw {
+            let path = ["upstream", upstream, "credentials", name];
+            let is_seed = name == SEED && vendor.refresh.is_some();
+            if !is_seed && !vendor.credentials.contains(name) {
+                let problem = format!("vendor {} has no credential `{name}`", vendor.name);
+                let known = vendor.credentials.join(", ");
+                let mistake = self.document.mistake_at_key(&path, problem);
+                self.report.push(mistake.expected(format!("expected {known}")));
+                continue;
+            }
+            let found = match source.resolve(self.folder, |name| std::env::var_os(name)) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.note(&path, error.to_string());
+                    continue;
+                }
+            };
+            if let Some(file) = found.readable_by_others {
+                let file = file.display();
+                self.warnings.push(format!("{file} can be read by others: chmod 600 {file}"));
+            }
+            if is_seed {
+                seed = Some(found.secret);
+            } else {
+                values.insert(name.clone(), found.secret);
+            }
+        }
+        for name in vendor.credentials.iter().filter(|name| !raw.contains_key(*name)) {
+            let problem = format!("`upstream.{upstream}.credentials.{name}` is missing");
+            let mistake = self.document.mistake(&["upstream", upstream, "credentials"], problem);
+            self.report
+                .push(mistake.help("give a text, { env = \"NAME\" } or { file = \"PATH\" }"));
+        }
+        (values, seed)
+    }
+
+    fn rules(&mut self, upstream: &str, raw: Vec<RawRule>, vendor: &Description) -> Option<Rules> {
+        let mut rules = Vec::new();
+        for (index, raw) in raw.into_iter().enumerate() {
+            let index = index.to_string();
+            match Rule::new(raw) {
+                Ok(rule) if vendor.answer.is_success_for(&rule) => {
+                    let problem = "this rule matches an answer that the vendor calls a success";
+                    self.note(&["upstream", upstream, "reject", &index], problem);
+                }
+                Ok(rule) => rules.push(rule),
+                Err(error) => {
+                    let path = ["upstream", upstream, "reject", &index, error.key()];
+                    self.note(&path, error.to_string());
+                }
+            }
+        }
+        rules.extend(vendor.rules.iter().cloned());
+        Rules::new(rules)
+            .map_err(|error| self.note(&["upstream", upstream, "reject"], error.to_string()))
+            .ok()
+    }
+
+    fn guard(&mut self, upstream: &str, raw: &RawGuard, vendor: &Description) -> guard::Config {
+        if raw.token_endpoint == Some(TokenEndpoint::Emulate) {
+            let problem = "emulating the token endpoint is not in this version: take \"refuse\"";
+            self.note(&["upstream", upstream, "guard", "token_endpoint"], problem);
+        }
+        let mut methods = Vec::new();
+        for (index, text) in raw.methods.iter().flatten().enumerate() {
+            match Method::from_bytes(text.as_bytes()) {
+                Ok(method) => methods.push(method),
+                Err(_) => {
+                    let path = ["upstream", upstream, "guard", "methods", &index.to_string()];
+                    self.note(&path, "this is not a method");
+                }
+            }
+        }
+        let hosts = raw.allowed_hosts.iter().flatten();
+        guard::Config {
+            hosts: hosts.map(|host| host_name(host)).collect(),
+            methods,
+            paths: self.patterns(upstream, "guard", "paths", raw.paths.as_deref()),
+            token_endpoints: vendor.token_endpoints.clone(),
+        }
+    }
+
+    fn patterns(
+        &mut self,
+        upstream: &str,
+        table: &str,
+        key: &str,
+        raw: Option<&[String]>,
+    ) -> Vec<PathPattern> {
+        let mut patterns = Vec::new();
+        for (index, text) in raw.unwrap_or_default().iter().enumerate() {
+            match PathPattern::new(text) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(error) => {
+                    let path = ["upstream", upstream, table, key, &index.to_string()];
+                    self.note(&path, error.to_string());
+                }
+            }
+        }
+        patterns
+    }
+
+    fn tls(&mut self, upstream: &str, raw: RawTls) -> tls::Config {
+        let in_folder = |path: PathBuf| self.folder.join(path);
+        let ca_file = raw.ca_file.map(in_folder);
+        let client_cert = raw.client_cert.map(in_folder);
+        let client_key = raw.client_key.map(in_folder);
+        if client_cert.is_some() != client_key.is_some() {
+            let problem = "a client certificate needs both `client_cert` and `client_key`";
+            self.note(&["upstream", upstream, "tls"], problem);
+        }
+        let config = tls::Config { ca_file, client_cert: client_cert.zip(client_key) };
+        // Files are tried now, so that a wrong one is a mistake of the config and shown in it.
+        if let Err(error) = tls::client_config(&config, true) {
+            self.note(&["upstream", upstream, "tls"], crate::causes::causes(&error));
+        }
+        config
+    }
+}
+
+fn refresh(raw: &RawRefresh, vendor: &Description) -> RefreshConfig {
+    let min_interval = raw.min_interval.map_or(MIN_INTERVAL, Duration::from);
+    RefreshConfig {
+        schedule: Schedule {
+            margin: raw.margin.map_or(MARGIN, Duration::from),
+            min_interval: min_interval.max(vendor.limits.min_interval),
+        },
+        limits: Limits {
+            per_day: raw.daily_limit.unwrap_or(vendor.limits.per_day),
+            day_offset: vendor.limits.day_offset,
+            per_minute: raw.per_minute.unwrap_or(PER_MINUTE),
+        },
+        wait: raw.wait.map_or(WAIT, Duration::from),
+        timeout: raw.timeout.map_or(TOKEN_CALL, Duration::from),
+    }
+}
+
+fn name_in(description: &str) -> Option<String> {
+    let (document, mut report) = Document::parse_public("built-in", description);
+    Description::read(&document, &mut report).map(|description| description.name)
+}
+
+/// The credential that is not the operator's to keep: the vendor may replace it.
+const SEED: &str = "refresh_token";
+
+const CONNECT: Duration = Duration::from_secs(5);
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(90);
+const LOOK_LIMIT: usize = 64 * 1024;
+const REPLAY_LIMIT: usize = 1024 * 1024;
+const MARGIN: Duration = Duration::from_secs(300);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+const PER_MINUTE: u32 = 20;
+const WAIT: Duration = Duration::from_secs(10);
+const TOKEN_CALL: Duration = Duration::from_secs(10);

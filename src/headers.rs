@@ -1,0 +1,193 @@
+//! What is known of header fields: which end at the next hop, which ones a browser sends, and what
+//! a `Host` names.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// Names to be taken out of a header, found with one pass over it.
+#[derive(Clone, Debug)]
+pub struct NameSet {
+    /// Lower case, `_` for `-`: a server behind CGI rules would take the spellings for one.
+    names: Vec<String>,
+    /// A bit for each length that a name has, so that most names cost one test.
+    lengths: u64,
+}
+
+impl NameSet {
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut set = Self { names: Vec::new(), lengths: 0 };
+        for name in names {
+            set.lengths |= 1 << name.len().min(63);
+            set.names.push(name.bytes().map(|byte| char::from(fold(byte))).collect());
+        }
+        set
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.lengths & (1 << name.len().min(63)) != 0
+            && self.names.iter().any(|known| known.bytes().eq(name.bytes().map(fold)))
+    }
+
+    /// Takes every field of these names out.
+    pub fn remove_from(&self, headers: &mut HeaderMap) {
+        while let Some(name) = headers.keys().find(|name| self.contains(name.as_str())).cloned() {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Takes out what is meant for this hop alone (RFC 9110, 7.6.1): the fields that `Connection`
+/// names, and the known ones. `Trailer` stays: it announces what travels on.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .filter(|name| !FRAMING.contains(name))
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Whether the request bears a mark of a web page of another origin. Programs send neither field.
+pub fn is_cross_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
+    let foreign_site = matches!(site, Some(site) if site != b"same-origin" && site != b"none");
+    let origins = headers.get_all(header::ORIGIN);
+    foreign_site || origins.iter().any(|origin| !is_own_origin(origin.as_bytes(), headers))
+}
+
+/// The host of a `Host` field or an authority: without port, brackets kept, lower case, without
+/// the dot of a rooted name.
+pub fn host_name(authority: &str) -> String {
+    let host = match authority.rfind(']') {
+        Some(end) => &authority[..=end],
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// `Origin` says the very address that was called. That alone proves nothing when a name was
+/// rebound, which the list of hosts is there for.
+fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else {
+        return false;
+    };
+    let Some(authority) = origin.strip_prefix(b"http://") else {
+        return false;
+    };
+    authority.eq_ignore_ascii_case(host.as_bytes())
+}
+
+fn fold(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
+}
+
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// What `Connection` must not take out, though it may try.
+const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::HOST];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            let name = HeaderName::try_from(*name).expect("a name");
+            map.append(name, value.parse().expect("a value"));
+        }
+        map
+    }
+
+    fn names(map: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn p01_hop_by_hop_fields_and_what_connection_names_are_dropped() {
+        let mut map = headers(&[
+            ("connection", "keep-alive, X-Private"),
+            ("connection", "x-other, content-length"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-connection", "close"),
+            ("x-private", "1"),
+            ("x-other", "1"),
+            ("content-length", "3"),
+            ("trailer", "x-sum"),
+            ("accept", "a"),
+            ("accept", "b"),
+        ]);
+        remove_hop_by_hop(&mut map);
+        assert_eq!(names(&map), ["accept", "content-length", "trailer"]);
+        assert_eq!(map.get_all("accept").iter().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn p02_names_are_found_in_any_case_and_with_dash_or_underscore() {
+        let set = NameSet::new(["OGW_ACCESS_TOKEN", "Authorization"]);
+        let mut map = headers(&[
+            ("Ogw_access_token", "1"),
+            ("ogw-access-token", "2"),
+            ("ogw-ACCESS_token", "3"),
+            ("AUTHORIZATION", "4"),
+            ("x-authorization", "5"),
+            ("ogw-access-tokens", "6"),
+        ]);
+        set.remove_from(&mut map);
+        assert_eq!(names(&map), ["ogw-access-tokens", "x-authorization"]);
+    }
+
+    #[test]
+    fn p22_a_page_of_another_origin_gives_itself_away() {
+        let host = ("host", "localhost:8081");
+        for fields in [
+            vec![host, ("origin", "http://evil.example")],
+            vec![host, ("origin", "null")],
+            vec![host, ("origin", "https://localhost:8081")],
+            vec![host, ("sec-fetch-site", "cross-site")],
+            vec![host, ("sec-fetch-site", "same-site")],
+            vec![host, ("origin", "http://localhost:8081"), ("origin", "http://evil.example")],
+        ] {
+            assert!(is_cross_site(&headers(&fields)), "{fields:?}");
+        }
+        for fields in [
+            vec![host],
+            vec![host, ("origin", "http://localhost:8081")],
+            vec![host, ("sec-fetch-site", "none")],
+            vec![host, ("sec-fetch-site", "same-origin")],
+        ] {
+            assert!(!is_cross_site(&headers(&fields)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn p22_hosts_are_compared_without_port_case_and_final_dot() {
+        for (authority, host) in [
+            ("LocalHost:8081", "localhost"),
+            ("localhost.", "localhost"),
+            ("[::1]:8081", "[::1]"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1.nip.io:80", "127.0.0.1.nip.io"),
+        ] {
+            assert_eq!(host_name(authority), host);
+        }
+    }
+}

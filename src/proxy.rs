@@ -1,0 +1,231 @@
+//! One request, from top to bottom: guard, route, strip, inject, send, look at the head of the
+//! answer, hand it on; or, when the token is dead, get a newer one and send once more.
+
+pub mod error;
+pub mod guard;
+pub mod inject;
+pub mod inspect;
+pub mod listener;
+pub mod reply;
+pub mod retry;
+pub mod route;
+pub mod strip;
+
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::body::peek::Peeked;
+use crate::body::replay::{Replay, ReplayBody};
+use crate::telemetry::metrics::Metrics;
+use crate::token::cache::Live;
+use crate::upstream::pool::Lease;
+use crate::vendor::rules::{RuleIndex, Verdict};
+
+use error::ProxyError;
+use reply::{Flight, ReplyBody, VendorBody};
+use retry::{Retry, Skip};
+use route::{Entrance, Found, Route, Routes};
+
+/// A worker's proxy.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    routes: Routes,
+    metrics: Arc<Metrics>,
+}
+
+/// What every attempt at a request has in common.
+struct Head {
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+}
+
+/// The head of an attempt's answer, with what the look at it said.
+struct Answer {
+    response: Response<Peeked<Incoming>>,
+    lease: Lease<ReplayBody<Incoming>>,
+    rejected: Option<Rejected>,
+}
+
+struct Rejected {
+    rule: RuleIndex,
+    verdict: Verdict,
+}
+
+impl Proxy {
+    pub fn new(routes: Routes, metrics: Arc<Metrics>) -> Self {
+        Self { routes, metrics }
+    }
+
+    /// Answers a request, whatever happens: the one place where errors become answers.
+    pub async fn handle(
+        &self,
+        entrance: Entrance,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        let method = request.method().clone();
+        let found = self.routes.find(entrance, &request);
+        let settings = found.as_ref().ok().map(|found| &found.route.settings);
+        let answer = match found {
+            Ok(found) => self.forward(found, request).await,
+            Err(error) => Err(error),
+        };
+        let answer = answer.unwrap_or_else(|error| {
+            let request_id = format!("{:016x}", fastrand::u64(..));
+            let upstream = settings.map_or("", |settings| settings.name.as_str());
+            let detail = crate::causes::causes(&error);
+            debug!(upstream, %method, request_id, kind = reply::kind(&error), detail, "not served");
+            reply::problem(&error, settings.map(|settings| &settings.envelope), &request_id)
+        });
+        let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
+        requests.answered(&method, answer.status());
+        answer
+    }
+
+    async fn forward(
+        &self,
+        found: Found<'_>,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, ProxyError> {
+        let Found { route, target } = found;
+        let settings = &route.settings;
+        let flight = Flight::new(settings.metrics.clone(), Instant::now());
+        let (parts, body) = request.into_parts();
+        settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
+        let head = Head::new(route, parts, target);
+        let replay = Replay::new(body, settings.replay_limit);
+
+        let token = current(route).await?;
+        let first = attempt(route, &head, &replay, &token).await?;
+        let Some(rejected) = &first.rejected else {
+            return Ok(first.hand_on(route, flight, None));
+        };
+        route.note_rejection(rejected);
+        if rejected.verdict != Verdict::Expired {
+            return Ok(first.hand_on(route, flight, None));
+        }
+
+        if let Err(skip) = retry::allow(&settings.never_resend, head.target.path(), &replay) {
+            settings.tokens.refresh_soon(token.generation);
+            return Ok(first.hand_on(route, flight, Some(Retry::Skipped(skip))));
+        }
+        let Ok(fresh) = settings.tokens.newer_than(token.generation).await else {
+            return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoToken))));
+        };
+        let second = match attempt(route, &head, &replay, &fresh).await {
+            Ok(second) => second,
+            Err(error) => {
+                warn!(
+                    upstream = settings.name,
+                    error = crate::causes::causes(&error),
+                    "a rejected request got no answer when it was sent again"
+                );
+                return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoAnswer))));
+            }
+        };
+        let outcome = match &second.rejected {
+            Some(rejected) => {
+                route.note_rejection(rejected);
+                Retry::RejectedAgain
+            }
+            None => Retry::Recovered,
+        };
+        Ok(second.hand_on(route, flight, Some(outcome)))
+    }
+}
+
+/// Sends the request with this token and looks at the head of the answer.
+async fn attempt(
+    route: &Route,
+    head: &Head,
+    replay: &Replay<Incoming>,
+    token: &Live,
+) -> Result<Answer, ProxyError> {
+    let settings = &route.settings;
+    let mut request = Request::new(replay.attempt());
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() =
+        inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
+    *request.headers_mut() = head.headers.clone();
+    inject::headers(request.headers_mut(), &token.injection);
+
+    let sent = Instant::now();
+    let (response, lease) = route
+        .upstream
+        .send(request)
+        .await
+        .map_err(|source| ProxyError::Upstream { upstream: settings.name.clone(), source })?;
+    settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
+
+    let mut response = response.map(Peeked::new);
+    let rule =
+        inspect::inspect(&settings.rules, settings.look_limit, &head.method, &mut response).await;
+    let rejected = rule.map(|rule| Rejected { rule, verdict: settings.rules.get(rule).verdict() });
+    Ok(Answer { response, lease, rejected })
+}
+
+async fn current(route: &Route) -> Result<Arc<Live>, ProxyError> {
+    let settings = &route.settings;
+    settings
+        .tokens
+        .current()
+        .await
+        .map_err(|source| ProxyError::NoToken { upstream: settings.name.clone(), source })
+}
+
+impl Head {
+    fn new(route: &Route, parts: Parts, target: PathAndQuery) -> Self {
+        let settings = &route.settings;
+        let Parts { method, mut headers, .. } = parts;
+        settings.strip.headers(&mut headers);
+        headers.insert(HOST, settings.authority.clone());
+        let target = settings.strip.target(&target).unwrap_or(target);
+        Self { method, target, headers }
+    }
+}
+
+impl Answer {
+    /// The vendor's answer, unchanged but for hop-by-hop fields and, when a rejection was met, the
+    /// one field that says what became of it.
+    fn hand_on(self, route: &Route, flight: Flight, retry: Option<Retry>) -> Response<ReplyBody> {
+        let settings = &route.settings;
+        let (mut parts, body) = self.response.into_parts();
+        crate::headers::remove_hop_by_hop(&mut parts.headers);
+        if let Some(retry) = retry {
+            parts.headers.insert(reply::RETRY_HEADER, retry.header());
+            settings.note_retry(retry);
+        }
+        let body = VendorBody::new(body, self.lease, flight, settings.idle);
+        Response::from_parts(parts, ReplyBody::Vendor(body))
+    }
+}
+
+impl Route {
+    fn note_rejection(&self, rejected: &Rejected) {
+        let settings = &self.settings;
+        if let Some(counter) = settings.metrics.rejections.get(rejected.rule.place()) {
+            counter.inc();
+        }
+        debug!(upstream = settings.name, rule = settings.rules.get(rejected.rule).name(),
+            verdict = ?rejected.verdict, "the vendor rejected a request");
+    }
+}
+
+impl route::Settings {
+    fn note_retry(&self, retry: Retry) {
+        let metrics = &self.metrics;
+        match retry {
+            Retry::Recovered => metrics.recovered.inc(),
+            Retry::RejectedAgain => metrics.rejected_again.inc(),
+            Retry::Skipped(Skip::NoToken | Skip::NoAnswer) => metrics.failed.inc(),
+            Retry::Skipped(_) => metrics.skipped.inc(),
+        }
+    }
+}

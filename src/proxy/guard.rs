@@ -1,0 +1,184 @@
+//! Who may call what: checked before a byte leaves.
+
+use http::{HeaderMap, Method, header};
+use prometheus::IntCounter;
+
+use crate::headers::{host_name, is_cross_site};
+use crate::telemetry::metrics::Metrics;
+use crate::vendor::path::PathPattern;
+
+/// What one upstream allows.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Hosts by which the gateway may be called, as [`host_name`] spells them.
+    pub hosts: Vec<String>,
+    /// Empty: all.
+    pub methods: Vec<Method>,
+    /// Empty: all.
+    pub paths: Vec<PathPattern>,
+    /// The vendor's own token endpoints: closed.
+    pub token_endpoints: Vec<PathPattern>,
+}
+
+/// One upstream's guard.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    config: Config,
+    refused: Vec<(Refusal, IntCounter)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(
+        "the Host of this request is not a name of this gateway (guard.allowed_hosts adds one): \
+         a web page may have rebound its name to this address"
+    )]
+    Host,
+    #[error("a web page of another origin asked for this, and no page may call with the token")]
+    Browser,
+    #[error(
+        "the vendor's token endpoint is closed to callers: a refresh of their own would end the \
+         token that all share"
+    )]
+    TokenEndpoint,
+    #[error("this method is not among guard.methods")]
+    Method,
+    #[error("this path is not among guard.paths")]
+    Path,
+}
+
+impl Guard {
+    pub fn new(config: Config, metrics: &Metrics) -> Self {
+        let counter = |refusal: Refusal| (refusal, metrics.guard_refusals(refusal.reason()));
+        Self { config, refused: Refusal::ALL.map(counter).into() }
+    }
+
+    /// # Errors
+    /// Why this request may not pass.
+    pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+        let verdict = self.judge(method, path, headers);
+        if let Err(refusal) = verdict
+            && let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == refusal)
+        {
+            counter.inc();
+        }
+        verdict
+    }
+
+    fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Config { hosts, methods, paths, token_endpoints } = &self.config;
+        // HTTP/1.0 programs send no Host; browsers always do.
+        if let Some(host) = headers.get(header::HOST) {
+            let host = host.to_str().map_err(|_| Refusal::Host)?;
+            if !hosts.iter().any(|known| is_host(host, known)) {
+                return Err(Refusal::Host);
+            }
+        }
+        if is_cross_site(headers) {
+            return Err(Refusal::Browser);
+        }
+        if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
+            return Err(Refusal::TokenEndpoint);
+        }
+        if !methods.is_empty() && !methods.contains(method) {
+            return Err(Refusal::Method);
+        }
+        if !paths.is_empty() && !paths.iter().any(|pattern| pattern.surely_matches(path)) {
+            return Err(Refusal::Path);
+        }
+        Ok(())
+    }
+}
+
+impl Refusal {
+    const ALL: [Refusal; 5] =
+        [Self::Host, Self::Browser, Self::TokenEndpoint, Self::Method, Self::Path];
+
+    /// The label of the metric.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Browser => "browser",
+            Self::TokenEndpoint => "token_endpoint",
+            Self::Method => "method",
+            Self::Path => "path",
+        }
+    }
+
+    /// The value of the header `tokenward-error`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Host => "host-refused",
+            Self::Browser => "browser-refused",
+            Self::TokenEndpoint => "token-endpoint-refused",
+            Self::Method => "method-refused",
+            Self::Path => "path-refused",
+        }
+    }
+}
+
+/// Compares without allocating where the spelling is the usual one.
+fn is_host(authority: &str, known: &str) -> bool {
+    let bare = match authority.strip_prefix(known) {
+        Some("") => true,
+        Some(rest) => rest.starts_with(':'),
+        None => false,
+    };
+    bare || host_name(authority) == known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        let pattern = |text| PathPattern::new(text).expect("a pattern");
+        let config = Config {
+            hosts: vec!["localhost".into(), "127.0.0.1".into(), "[::1]".into()],
+            methods: vec![Method::GET, Method::POST],
+            paths: vec![pattern("/openapi/*"), pattern("/oauth2/*")],
+            token_endpoints: vec![pattern("/oauth2/token")],
+        };
+        let metrics = Metrics::new("0", "test").expect("metrics");
+        Guard::new(config, &metrics)
+    }
+
+    fn admit(method: Method, path: &str, fields: &[(&'static str, &str)]) -> Result<(), Refusal> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.insert(*name, value.parse().expect("a value"));
+        }
+        guard().admit(&method, path, &headers)
+    }
+
+    #[test]
+    fn p22_only_known_hosts_are_answered() {
+        for host in ["localhost", "LOCALHOST:8081", "127.0.0.1:8081", "[::1]:1", "localhost.:80"] {
+            assert_eq!(admit(Method::GET, "/openapi/x", &[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.nip.io", "localhost.evil.example", "[::2]", ""] {
+            let refused = admit(Method::GET, "/openapi/x", &[("host", host)]);
+            assert_eq!(refused, Err(Refusal::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn p23_methods_and_paths_are_limited_to_the_lists() {
+        assert_eq!(admit(Method::PUT, "/openapi/x", &[]), Err(Refusal::Method));
+        assert_eq!(admit(Method::GET, "/private", &[]), Err(Refusal::Path));
+        assert_eq!(admit(Method::GET, "/openapi/../private", &[]), Err(Refusal::Path));
+    }
+
+    #[test]
+    fn p24_the_token_endpoint_is_closed() {
+        for path in ["/oauth2/token", "//oauth2/%74oken/"] {
+            assert_eq!(admit(Method::POST, path, &[]), Err(Refusal::TokenEndpoint), "{path}");
+        }
+    }
+
+    #[test]
+    fn p22_pages_of_other_origins_are_refused() {
+        let fields = [("host", "localhost:1"), ("origin", "http://evil.example")];
+        assert_eq!(admit(Method::GET, "/openapi/x", &fields), Err(Refusal::Browser));
+    }
+}

@@ -1,0 +1,59 @@
+//! Whether a rejected request may be sent once more, and what the caller is told of it.
+
+use http::HeaderValue;
+
+use crate::body::replay::{NoReplay, Replay};
+use crate::vendor::path::PathPattern;
+
+/// What became of a request that met a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Sent again, and not rejected again.
+    Recovered,
+    RejectedAgain,
+    Skipped(Skip),
+}
+
+/// Why a rejected request was not sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    BodyTooLarge,
+    /// The caller's body broke off.
+    BodyBroken,
+    /// The path is one that is never sent twice.
+    PathExcluded,
+    /// There was no newer token to send it with.
+    NoToken,
+    /// The second attempt got no answer, and the first one's is handed on.
+    NoAnswer,
+}
+
+/// # Errors
+/// Why the request must not be sent again.
+pub fn allow<B>(never: &[PathPattern], path: &str, replay: &Replay<B>) -> Result<(), Skip>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Unpin,
+{
+    if never.iter().any(|pattern| pattern.could_match(path)) {
+        return Err(Skip::PathExcluded);
+    }
+    replay.check().map_err(|no| match no {
+        NoReplay::TooLarge => Skip::BodyTooLarge,
+        NoReplay::Broken => Skip::BodyBroken,
+    })
+}
+
+impl Retry {
+    /// The value of the header `tokenward-retry`.
+    pub fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Recovered => "recovered",
+            Self::RejectedAgain => "rejected-again",
+            Self::Skipped(Skip::BodyTooLarge) => "skipped; reason=body-too-large",
+            Self::Skipped(Skip::BodyBroken) => "skipped; reason=body-broken",
+            Self::Skipped(Skip::PathExcluded) => "skipped; reason=path-excluded",
+            Self::Skipped(Skip::NoToken) => "skipped; reason=no-token",
+            Self::Skipped(Skip::NoAnswer) => "skipped; reason=no-answer",
+        })
+    }
+}

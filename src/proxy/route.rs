@@ -1,0 +1,163 @@
+//! Which upstream a request is for, and what its target is there.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HOST, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request};
+use hyper::body::Incoming;
+
+use crate::body::replay::ReplayBody;
+use crate::headers::host_name;
+use crate::telemetry::metrics::RequestMetrics;
+use crate::token::Tokens;
+use crate::upstream::pool::Upstream;
+use crate::vendor::description::Envelope;
+use crate::vendor::path::PathPattern;
+use crate::vendor::rules::Rules;
+
+use super::error::ProxyError;
+use super::guard::Guard;
+use super::strip::Strip;
+
+/// One upstream as one worker serves it.
+#[derive(Debug)]
+pub struct Route {
+    pub settings: Arc<Settings>,
+    /// This worker's own connections.
+    pub upstream: Upstream<ReplayBody<Incoming>>,
+}
+
+/// What all workers share of one upstream.
+#[derive(Debug)]
+pub struct Settings {
+    pub name: String,
+    /// The vendor's host, as [`host_name`] spells it.
+    pub vendor_host: String,
+    /// The `Host` that the vendor is to see.
+    pub authority: HeaderValue,
+    /// Put before every path; empty, or with a slash at its beginning and none at its end.
+    pub base_path: String,
+    pub guard: Guard,
+    pub strip: Strip,
+    pub tokens: Tokens,
+    pub rules: Rules,
+    /// Bytes of an answer, decoded, that a look may read.
+    pub look_limit: usize,
+    /// Bytes of a request's body that are kept for a replay.
+    pub replay_limit: usize,
+    pub never_resend: Vec<PathPattern>,
+    /// The longest pause within an answer.
+    pub idle: Duration,
+    pub envelope: Envelope,
+    pub metrics: Arc<RequestMetrics>,
+}
+
+/// How a request came in.
+#[derive(Clone, Copy, Debug)]
+pub enum Entrance {
+    /// At the listener of one upstream.
+    Upstream(usize),
+    /// At the one address of all upstreams.
+    Gateway,
+}
+
+/// All upstreams of a worker.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    routes: Rc<[Route]>,
+}
+
+/// A route, and the target as the vendor is to see it, before anything is injected.
+#[derive(Debug)]
+pub struct Found<'a> {
+    pub route: &'a Route,
+    pub target: PathAndQuery,
+}
+
+impl Routes {
+    pub fn new(routes: Vec<Route>) -> Self {
+        Self { routes: routes.into() }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
+    /// # Errors
+    /// When no upstream is meant.
+    pub fn find<B>(
+        &self,
+        entrance: Entrance,
+        request: &Request<B>,
+    ) -> Result<Found<'_>, ProxyError> {
+        if request.method() == Method::CONNECT {
+            return Err(ProxyError::Tunnel);
+        }
+        let target = request.uri().path_and_query().cloned();
+        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        // An absolute-form target (`http_proxy=`) names the vendor itself.
+        let absolute = request.uri().authority().map(|authority| host_name(authority.as_str()));
+        let (route, target) = match (entrance, absolute) {
+            (Entrance::Upstream(index), None) => (&self.routes[index], target),
+            (Entrance::Upstream(index), Some(host)) => {
+                let route = &self.routes[index];
+                if route.settings.vendor_host != host {
+                    return Err(self.unknown_host(&host));
+                }
+                (route, target)
+            }
+            (Entrance::Gateway, Some(host)) => {
+                (self.by_host(&host).ok_or_else(|| self.unknown_host(&host))?, target)
+            }
+            (Entrance::Gateway, None) => self.by_host_field_or_prefix(request, target)?,
+        };
+        Ok(Found { route, target: route.settings.with_base(target) })
+    }
+
+    fn by_host_field_or_prefix<B>(
+        &self,
+        request: &Request<B>,
+        target: PathAndQuery,
+    ) -> Result<(&Route, PathAndQuery), ProxyError> {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        if let Some(route) = host.and_then(|host| self.by_host(&host_name(host))) {
+            return Ok((route, target));
+        }
+        let whole = target.as_str();
+        let after = whole.strip_prefix('/').unwrap_or(whole);
+        let name = &after[..after.find(['/', '?']).unwrap_or(after.len())];
+        let route = self.routes.iter().find(|route| route.settings.name == name);
+        let Some(route) = route else {
+            let names = self.iter().map(|r| format!("/{}/…", r.settings.name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            return Err(ProxyError::NoRoute(format!("paths here begin with {names}")));
+        };
+        let rest = &after[name.len()..];
+        let slash = if rest.starts_with('/') { "" } else { "/" };
+        // A part of a target, with a slash before it, is a target.
+        let target = PathAndQuery::try_from(format!("{slash}{rest}")).unwrap_or(target);
+        Ok((route, target))
+    }
+
+    fn by_host(&self, host: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.settings.vendor_host == host)
+    }
+
+    fn unknown_host(&self, host: &str) -> ProxyError {
+        let known: Vec<_> = self.iter().map(|r| r.settings.vendor_host.as_str()).collect();
+        let known = known.join(", ");
+        ProxyError::NoRoute(format!("{host:?} is none of the vendors' hosts: {known}"))
+    }
+}
+
+impl Settings {
+    fn with_base(&self, target: PathAndQuery) -> PathAndQuery {
+        if self.base_path.is_empty() {
+            return target;
+        }
+        PathAndQuery::try_from(format!("{}{target}", self.base_path)).unwrap_or(target)
+    }
+}

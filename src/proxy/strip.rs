@@ -1,0 +1,79 @@
+//! Takes out of a request what must not travel on.
+
+use http::HeaderMap;
+use http::uri::PathAndQuery;
+
+use crate::headers::{NameSet, remove_hop_by_hop};
+use crate::vendor::injection::{Inject, Place};
+
+/// What one upstream strips beside hop-by-hop fields: everything that is injected.
+#[derive(Clone, Debug)]
+pub struct Strip {
+    headers: NameSet,
+    query: Vec<String>,
+}
+
+impl Strip {
+    pub fn new<'a>(inject: &'a [Inject], more: impl IntoIterator<Item = &'a str>) -> Self {
+        let headers = inject.iter().filter_map(|item| match &item.place {
+            Place::Header(name) => Some(name.as_str()),
+            Place::Query(_) => None,
+        });
+        let query = inject.iter().filter_map(|item| match &item.place {
+            Place::Query(name) => Some(name.clone()),
+            Place::Header(_) => None,
+        });
+        Self { headers: NameSet::new(headers.chain(more)), query: query.collect() }
+    }
+
+    pub fn headers(&self, headers: &mut HeaderMap) {
+        remove_hop_by_hop(headers);
+        self.headers.remove_from(headers);
+    }
+
+    /// The target without the pairs whose place an injected one takes; the other bytes of the query
+    /// stay as they are. `None`: there is nothing to take out.
+    pub fn target(&self, target: &PathAndQuery) -> Option<PathAndQuery> {
+        let query = target.query().filter(|_| !self.query.is_empty())?;
+        let is_ours = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            let plain = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+            self.query.iter().any(|known| known.eq_ignore_ascii_case(&plain))
+        };
+        if !query.split('&').any(|pair| is_ours(&pair)) {
+            return None;
+        }
+        let kept: Vec<&str> = query.split('&').filter(|pair| !is_ours(pair)).collect();
+        let path = target.path();
+        let stripped = if kept.is_empty() {
+            PathAndQuery::try_from(path)
+        } else {
+            PathAndQuery::try_from(format!("{path}?{}", kept.join("&")))
+        };
+        stripped.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vendor::template::Template;
+
+    #[test]
+    fn p02_the_callers_own_token_goes_from_the_query() {
+        let value = Template::parse("{access_token}", &["access_token"]).expect("a template");
+        let inject = [Inject { place: Place::Query("access_token".into()), value }];
+        let strip = Strip::new(&inject, []);
+        for (before, after) in [
+            ("/x?access_token=mine&a=1", Some("/x?a=1")),
+            ("/x?a=1&ACCESS%5FTOKEN=mine&&b", Some("/x?a=1&&b")),
+            ("/x?access_token", Some("/x")),
+            ("/x?a=1&my_access_token=2", None),
+            ("/x", None),
+        ] {
+            let target: PathAndQuery = before.parse().expect("a target");
+            let stripped = strip.target(&target);
+            assert_eq!(stripped.as_ref().map(PathAndQuery::as_str), after, "{before}");
+        }
+    }
+}

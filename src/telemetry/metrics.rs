@@ -1,0 +1,356 @@
+//! Every metric, its name, and handles that are resolved once.
+//!
+//! A look-up by label costs a request thirty times what adding to a kept handle does, so each
+//! upstream resolves its handles when it is built. Labels come from closed sets: upstreams, rules
+//! and outcomes from the configuration and the code, methods from a list, statuses from the table
+//! of HTTP.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// All metric families of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    in_flight: IntGaugeVec,
+    request_bytes: IntCounterVec,
+    response_bytes: IntCounterVec,
+    rejections: IntCounterVec,
+    retries: IntCounterVec,
+    refreshes: IntCounterVec,
+    refresh_duration: HistogramVec,
+    generation: IntGaugeVec,
+    expiry: IntGaugeVec,
+    last_success: IntGaugeVec,
+    early_deaths: IntCounterVec,
+    budget_remaining: IntGaugeVec,
+    guard_refusals: IntCounterVec,
+    connections: IntGaugeVec,
+    /// Requests that reached no upstream: `upstream=""`.
+    unrouted: Requests,
+}
+
+/// One upstream's handles for the request path.
+#[derive(Debug)]
+pub struct RequestMetrics {
+    pub requests: Requests,
+    pub duration: Histogram,
+    pub upstream_duration: Histogram,
+    pub in_flight: IntGauge,
+    pub request_bytes: IntCounter,
+    pub response_bytes: IntCounter,
+    /// By the index of the rule.
+    pub rejections: Vec<IntCounter>,
+    pub recovered: IntCounter,
+    pub rejected_again: IntCounter,
+    pub skipped: IntCounter,
+    pub failed: IntCounter,
+    pub connections_active: IntGauge,
+    pub connections_idle: IntGauge,
+}
+
+/// `tokenward_requests_total` of one upstream. A handle is resolved at the first use of its pair,
+/// and the handles of a method and a class of statuses come into being together: 200 upstreams
+/// that answer 200 and 404 shall not cost the memory of all statuses.
+#[derive(Debug)]
+pub struct Requests {
+    family: IntCounterVec,
+    upstream: String,
+    classes: [[OnceLock<Class>; CLASSES]; METHODS.len() + 1],
+}
+
+type Class = Box<[OnceLock<IntCounter>; 100]>;
+
+/// One upstream's handles for its token's life.
+#[derive(Debug)]
+pub struct TokenMetrics {
+    upstream: String,
+    refreshes: IntCounterVec,
+    pub duration: Histogram,
+    pub generation: IntGauge,
+    pub expiry: IntGauge,
+    pub last_success: IntGauge,
+    pub early_deaths: IntCounter,
+    pub budget_remaining: IntGauge,
+}
+
+/// Adds one to a gauge for as long as it lives.
+#[derive(Debug)]
+pub struct Held(IntGauge);
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// # Errors
+    /// Never, unless two families have one name.
+    pub fn new(version: &str, revision: &str) -> prometheus::Result<Arc<Self>> {
+        let registry = Registry::new();
+        let requests = counter(
+            "tokenward_requests_total",
+            "Requests answered.",
+            &["upstream", "method", "status"],
+        )?;
+        let metrics = Self {
+            request_duration: histogram(
+                "tokenward_request_duration_seconds",
+                "From a request's head to the end of its answer's body.",
+                REQUEST_SECONDS,
+            )?,
+            upstream_duration: histogram(
+                "tokenward_upstream_duration_seconds",
+                "From sending to the first byte of the upstream's answer, one attempt.",
+                REQUEST_SECONDS,
+            )?,
+            in_flight: gauge(
+                "tokenward_requests_in_flight",
+                "Requests whose answers have not ended.",
+            )?,
+            request_bytes: counter(
+                "tokenward_request_bytes_total",
+                "Body bytes from callers.",
+                &["upstream"],
+            )?,
+            response_bytes: counter(
+                "tokenward_response_bytes_total",
+                "Body bytes to callers.",
+                &["upstream"],
+            )?,
+            rejections: counter(
+                "tokenward_rejections_total",
+                "Answers that a rule took for a rejection.",
+                &["upstream", "rule"],
+            )?,
+            retries: counter(
+                "tokenward_retries_total",
+                "What came of rejected requests.",
+                &["upstream", "outcome"],
+            )?,
+            refreshes: counter(
+                "tokenward_token_refreshes_total",
+                "Renewals of the token.",
+                &["upstream", "reason", "outcome"],
+            )?,
+            refresh_duration: histogram(
+                "tokenward_token_refresh_duration_seconds",
+                "How long a renewal took.",
+                REFRESH_SECONDS,
+            )?,
+            generation: gauge(
+                "tokenward_token_generation",
+                "The generation of the token in use; it grows with each new one.",
+            )?,
+            expiry: gauge(
+                "tokenward_token_expiry_timestamp_seconds",
+                "When the token ends, in seconds since 1970; 0 without a token.",
+            )?,
+            last_success: gauge(
+                "tokenward_token_last_success_timestamp_seconds",
+                "When a token was last had, in seconds since 1970.",
+            )?,
+            early_deaths: counter(
+                "tokenward_token_early_deaths_total",
+                "Tokens that the vendor called dead well before their end.",
+                &["upstream"],
+            )?,
+            budget_remaining: gauge(
+                "tokenward_refresh_budget_remaining",
+                "Refreshes left of the vendor's daily cap.",
+            )?,
+            guard_refusals: counter(
+                "tokenward_guard_refusals_total",
+                "Requests refused before anything left.",
+                &["reason"],
+            )?,
+            connections: IntGaugeVec::new(
+                Opts::new("tokenward_upstream_connections", "Connections to the upstream."),
+                &["upstream", "state"],
+            )?,
+            unrouted: Requests::new(requests.clone(), ""),
+            requests,
+            registry,
+        };
+        metrics.register(version, revision)?;
+        Ok(Arc::new(metrics))
+    }
+
+    fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
+        let families: [Box<dyn Collector>; 17] = [
+            Box::new(self.requests.clone()),
+            Box::new(self.request_duration.clone()),
+            Box::new(self.upstream_duration.clone()),
+            Box::new(self.in_flight.clone()),
+            Box::new(self.request_bytes.clone()),
+            Box::new(self.response_bytes.clone()),
+            Box::new(self.rejections.clone()),
+            Box::new(self.retries.clone()),
+            Box::new(self.refreshes.clone()),
+            Box::new(self.refresh_duration.clone()),
+            Box::new(self.generation.clone()),
+            Box::new(self.expiry.clone()),
+            Box::new(self.last_success.clone()),
+            Box::new(self.early_deaths.clone()),
+            Box::new(self.budget_remaining.clone()),
+            Box::new(self.guard_refusals.clone()),
+            Box::new(self.connections.clone()),
+        ];
+        for family in families {
+            self.registry.register(family)?;
+        }
+        let build = GaugeVec::new(
+            Opts::new("tokenward_build_info", "Which build this is; always 1."),
+            &["version", "revision"],
+        )?;
+        build.with_label_values(&[version, revision]).set(1.0);
+        self.registry.register(Box::new(build))?;
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        self.registry.register(Box::new(process))
+    }
+
+    /// The handles of one upstream, whose rules have these names.
+    pub fn requests_of<'a>(
+        &self,
+        upstream: &str,
+        rules: impl IntoIterator<Item = &'a str>,
+    ) -> RequestMetrics {
+        let of = [upstream];
+        let retry = |outcome| self.retries.with_label_values(&[upstream, outcome]);
+        let connections = |state| self.connections.with_label_values(&[upstream, state]);
+        let rejections =
+            rules.into_iter().map(|rule| self.rejections.with_label_values(&[upstream, rule]));
+        RequestMetrics {
+            requests: Requests::new(self.requests.clone(), upstream),
+            duration: self.request_duration.with_label_values(&of),
+            upstream_duration: self.upstream_duration.with_label_values(&of),
+            in_flight: self.in_flight.with_label_values(&of),
+            request_bytes: self.request_bytes.with_label_values(&of),
+            response_bytes: self.response_bytes.with_label_values(&of),
+            rejections: rejections.collect(),
+            recovered: retry("recovered"),
+            rejected_again: retry("rejected_again"),
+            skipped: retry("skipped"),
+            failed: retry("failed"),
+            connections_active: connections("active"),
+            connections_idle: connections("idle"),
+        }
+    }
+
+    /// The handles of one upstream's token.
+    pub fn token_of(&self, upstream: &str) -> TokenMetrics {
+        let of = [upstream];
+        TokenMetrics {
+            upstream: upstream.to_owned(),
+            refreshes: self.refreshes.clone(),
+            duration: self.refresh_duration.with_label_values(&of),
+            generation: self.generation.with_label_values(&of),
+            expiry: self.expiry.with_label_values(&of),
+            last_success: self.last_success.with_label_values(&of),
+            early_deaths: self.early_deaths.with_label_values(&of),
+            budget_remaining: self.budget_remaining.with_label_values(&of),
+        }
+    }
+
+    /// Counts refusals of the guard for one reason.
+    pub fn guard_refusals(&self, reason: &str) -> IntCounter {
+        self.guard_refusals.with_label_values(&[reason])
+    }
+
+    pub fn unrouted(&self) -> &Requests {
+        &self.unrouted
+    }
+
+    /// Everything, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a collector's output cannot be encoded.
+    pub fn encode(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+// === impl Requests ===
+
+impl Requests {
+    fn new(family: IntCounterVec, upstream: &str) -> Self {
+        Self { family, upstream: upstream.to_owned(), classes: Default::default() }
+    }
+
+    pub fn answered(&self, method: &Method, status: StatusCode) {
+        let row = METHODS.iter().position(|known| known == method).unwrap_or(METHODS.len());
+        let code = usize::from(status.as_u16());
+        let class = (code / 100).saturating_sub(1).min(CLASSES - 1);
+        let handles =
+            self.classes[row][class].get_or_init(|| Box::new([const { OnceLock::new() }; 100]));
+        handles[code % 100].get_or_init(|| self.resolve(row, class, status)).inc();
+    }
+
+    fn resolve(&self, row: usize, class: usize, status: StatusCode) -> IntCounter {
+        let method = METHODS.get(row).map_or("OTHER", Method::as_str);
+        // HTTP ends at 599; what a vendor invents beyond is one label.
+        let status = if class < CLASSES - 1 { status.as_str() } else { "other" };
+        self.family.with_label_values(&[self.upstream.as_str(), method, status])
+    }
+}
+
+// === impl TokenMetrics ===
+
+impl TokenMetrics {
+    pub fn refreshed(&self, reason: &str, outcome: &str, took: Duration) {
+        self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+fn gauge(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(Opts::new(name, help), &["upstream"])
+}
+
+fn histogram(name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), &["upstream"])
+}
+
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::HEAD,
+    Method::PATCH,
+    Method::OPTIONS,
+];
+/// 1xx to 5xx, and everything beyond.
+const CLASSES: usize = 6;
+
+const REQUEST_SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const REFRESH_SECONDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

@@ -1,0 +1,158 @@
+//! The vendor's token endpoint, over the network.
+
+use std::time::Duration;
+
+use reqwest::{Client, Url, redirect};
+
+use crate::causes::causes;
+use crate::clock;
+use crate::secret::Secret;
+use crate::vendor::description::{AnswerShape, Call, Encoding};
+use crate::vendor::template::Values;
+
+use super::wire::{self, Denied, Grant, TokenRequest};
+
+/// What is needed to call one vendor's token endpoints.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where both calls' paths are appended.
+    pub base_url: String,
+    pub refresh: Option<Call>,
+    pub mint: Option<Call>,
+    pub answer: AnswerShape,
+    /// The configured credentials.
+    pub credentials: Values,
+    /// The longest that a call may take.
+    pub timeout: Duration,
+    pub tls: std::sync::Arc<rustls::ClientConfig>,
+}
+
+/// One vendor's token endpoint.
+#[derive(Debug)]
+pub struct Provider {
+    config: Config,
+    client: Client,
+}
+
+/// How tokens are had. The refresher knows no more of a vendor.
+pub trait TokenEndpoint: Send {
+    fn can_refresh(&self) -> bool;
+    fn can_mint(&self) -> bool;
+
+    /// How long the vendor's refresh tokens live, where that is known.
+    fn refresh_token_life(&self) -> Option<Duration>;
+
+    /// The configured credentials, which injected templates may name.
+    fn credentials(&self) -> &Values;
+
+    /// Turns a refresh token into a new access token.
+    fn refresh(&self, token: &Secret) -> impl Future<Output = Result<Grant, Denied>> + Send;
+
+    /// Turns the credentials alone into a new token.
+    fn mint(&self) -> impl Future<Output = Result<Grant, Denied>> + Send;
+}
+
+/// The client for a token endpoint could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot prepare calls of {base_url}")]
+pub struct SetupError {
+    base_url: String,
+    #[source]
+    source: reqwest::Error,
+}
+
+impl Provider {
+    /// # Errors
+    /// When the TLS configuration cannot be used.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
+        let client = Client::builder()
+            .tls_backend_preconfigured((*config.tls).clone())
+            .timeout(config.timeout)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|source| SetupError { base_url: config.base_url.clone(), source })?;
+        Ok(Self { config, client })
+    }
+
+    async fn call(&self, call: Option<&Call>, values: &Values) -> Result<Grant, Denied> {
+        let call = call.ok_or_else(|| Denied::Refused("the vendor has no such call".into()))?;
+        let said =
+            wire::request(call, values).map_err(|error| Denied::Refused(error.to_string()))?;
+        let request = self.build(&said)?;
+        let answer = self.client.execute(request).await.map_err(unreachable)?;
+        let status = answer.status();
+        let body = read_bounded(answer).await?;
+        wire::read(&self.config.answer, status, &body, clock::wall(), &said)
+    }
+
+    fn build(&self, said: &TokenRequest) -> Result<reqwest::Request, Denied> {
+        let url = Url::parse(&format!("{}{}", self.config.base_url, said.path))
+            .map_err(|error| Denied::Unreachable(format!("bad URL: {error}")))?;
+        let fields = || said.fields.iter().map(|(name, value)| (name.as_str(), value.expose()));
+        let request = self.client.request(said.method.clone(), url);
+        let request = match said.encoding {
+            Encoding::Json => request.json(&fields().collect::<std::collections::BTreeMap<_, _>>()),
+            Encoding::Form => request.form(&fields().collect::<Vec<_>>()),
+            Encoding::Query => request.query(&fields().collect::<Vec<_>>()),
+            Encoding::Multipart => {
+                let mut form = reqwest::multipart::Form::new();
+                for (name, value) in fields() {
+                    form = form.text(name.to_owned(), value.to_owned());
+                }
+                request.multipart(form)
+            }
+        };
+        request.build().map_err(unreachable)
+    }
+}
+
+impl TokenEndpoint for Provider {
+    fn can_refresh(&self) -> bool {
+        self.config.refresh.is_some()
+    }
+
+    fn can_mint(&self) -> bool {
+        self.config.mint.is_some()
+    }
+
+    fn refresh_token_life(&self) -> Option<Duration> {
+        self.config.answer.refresh_token_life
+    }
+
+    fn credentials(&self) -> &Values {
+        &self.config.credentials
+    }
+
+    async fn refresh(&self, token: &Secret) -> Result<Grant, Denied> {
+        let mut values = self.config.credentials.clone();
+        values.insert("refresh_token".to_owned(), token.clone());
+        self.call(self.config.refresh.as_ref(), &values).await
+    }
+
+    async fn mint(&self) -> Result<Grant, Denied> {
+        self.call(self.config.mint.as_ref(), &self.config.credentials).await
+    }
+}
+
+/// The answer's body, as far as a token answer may be long.
+async fn read_bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, Denied> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LARGEST_ANSWER {
+            return Err(Denied::Malformed(format!("more than {LARGEST_ANSWER} bytes")));
+        }
+    }
+    Ok(body)
+}
+
+/// A failure of the network, without the URL: credentials may stand in its query.
+fn unreachable(error: reqwest::Error) -> Denied {
+    let text = causes(&error.without_url());
+    Denied::Unreachable(format!("the token endpoint cannot be reached: {text}"))
+}
+
+/// Token answers are a few hundred bytes.
+const LARGEST_ANSWER: usize = 256 * 1024;

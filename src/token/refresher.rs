@@ -1,0 +1,366 @@
+//! The one task that owns an upstream's token: it renews by the clock and on demand, one renewal
+//! at a time, and publishes what it got.
+
+mod renewal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::clock;
+use crate::readiness::Part;
+use crate::secret::Secret;
+use crate::telemetry::metrics::TokenMetrics;
+use crate::vendor::description::OldToken;
+use crate::vendor::injection::Inject;
+
+use super::budget::{Budget, Ledger, Limits};
+use super::cache::{Cache, Live};
+use super::provider::TokenEndpoint;
+use super::schedule::Schedule;
+use super::store::{Entry, Record, Store};
+use super::{LastRefresh, NoToken, NoTokenKind, Reason, Status, Tokens};
+
+/// What the refresher of one upstream must know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The upstream's name: its page in the store, and its label.
+    pub upstream: String,
+    pub inject: Vec<Inject>,
+    /// The refresh token that the operator configured.
+    pub seed: Option<Secret>,
+    pub old_access_token: OldToken,
+    pub schedule: Schedule,
+    pub limits: Limits,
+    /// The least time between any two calls of the vendor's token endpoint.
+    pub vendor_interval: Duration,
+    /// The longest that a request is held while a refresh is under way.
+    pub wait: Duration,
+}
+
+/// Owns an upstream's token. Nobody else writes the cache or the upstream's page in the store.
+#[derive(Debug)]
+pub struct Refresher<E> {
+    config: Config,
+    endpoint: E,
+    store: Arc<Store>,
+    cache: Arc<Cache>,
+    demands: mpsc::Receiver<Demand>,
+    status: watch::Sender<Status>,
+    part: Part,
+    metrics: TokenMetrics,
+
+    /// The page as the store has it; `None` until it could be read.
+    entry: Option<Entry>,
+    /// A new pair that could not be saved yet; requests do not see it.
+    unsaved: Option<Record>,
+    /// The last process ended between presenting a refresh token and saving what came of it.
+    cut_off: bool,
+    budget: Budget,
+    backoff: Backoff,
+    failure: Option<Failure>,
+    renew_at: Instant,
+    /// When the published token is over, until that has been reported.
+    over_at: Option<Instant>,
+    last_call: Option<Instant>,
+}
+
+/// Somebody needs a token of a later generation.
+#[derive(Debug)]
+pub struct Demand {
+    /// `None`: any living token will do.
+    than: Option<u64>,
+    reason: Reason,
+    asked_at: Instant,
+    reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
+}
+
+/// The last renewal's failure, shared by all who waited for it and all who come before `until`.
+#[derive(Debug)]
+struct Failure {
+    error: NoToken,
+    at: Instant,
+    until: Instant,
+}
+
+// === impl Demand ===
+
+impl Demand {
+    pub(super) fn newer_than(
+        than: Option<u64>,
+        reason: Reason,
+        reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
+    ) -> Self {
+        Self { than, reason, asked_at: Instant::now(), reply }
+    }
+
+    fn answer(self, answer: Result<Arc<Live>, NoToken>) {
+        if let Some(reply) = self.reply {
+            // The caller may have gone away.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+// === impl Refresher ===
+
+impl<E: TokenEndpoint> Refresher<E> {
+    /// The task, to be [run](Self::run), and the handle for requests.
+    pub fn new(
+        config: Config,
+        endpoint: E,
+        store: Arc<Store>,
+        part: Part,
+        metrics: TokenMetrics,
+    ) -> (Self, Tokens) {
+        let (sender, demands) = mpsc::channel(LONGEST_QUEUE);
+        let (status, statuses) = watch::channel(Status::default());
+        let cache = Arc::new(Cache::default());
+        let tokens =
+            Tokens { cache: cache.clone(), demands: sender, status: statuses, wait: config.wait };
+        let refresher = Self {
+            budget: Budget::new(config.limits, Ledger::default()),
+            backoff: Backoff::new(FIRST_RETRY, retry_ceiling(config.limits.per_day)),
+            config,
+            endpoint,
+            store,
+            cache,
+            demands,
+            status,
+            part,
+            metrics,
+            entry: None,
+            unsaved: None,
+            cut_off: false,
+            failure: None,
+            renew_at: Instant::now(),
+            over_at: None,
+            last_call: None,
+        };
+        (refresher, tokens)
+    }
+
+    /// Runs until `stop` completes or every handle is gone. A renewal that is under way is brought
+    /// to its end first: what the vendor has answered must be saved.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        self.start().await;
+        loop {
+            let over_at = self.over_at;
+            let over = async {
+                match over_at {
+                    Some(instant) => sleep_until(instant).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut stop => break,
+                demand = self.demands.recv() => match demand {
+                    Some(demand) => self.meet(demand).await,
+                    None => break,
+                },
+                () = sleep_until(self.renew_at) => {
+                    let _ = self.renew(Reason::Schedule).await;
+                }
+                () = over => {
+                    self.over_at = None;
+                    warn!(upstream = %self.config.upstream, "the token is over, and there is no other");
+                    self.report(None);
+                }
+            }
+        }
+    }
+
+    /// A stored, living token makes ready, whatever the token endpoint does.
+    async fn start(&mut self) {
+        if self.load().await.is_err() {
+            let _ = self.renew(Reason::Start).await;
+            return;
+        }
+        let stored = self.entry.as_ref().and_then(|entry| entry.token.clone());
+        let living = stored.is_some_and(|record| {
+            record.expires_at > clock::wall() && self.publish(&record).is_ok()
+        });
+        let cut_off = self.entry.as_ref().and_then(|entry| entry.intent.clone());
+        if let Some(intent) = &cut_off {
+            let begun = humantime::format_rfc3339_seconds(intent.at);
+            warn!(upstream = %self.config.upstream, %begun,
+                "a refresh was cut off by the last end of this process; its answer may be lost");
+        }
+        // The token in hand may be dead already, but it is better than none.
+        let doubtful = cut_off.is_some() && self.config.old_access_token == OldToken::Dies;
+        if living && !doubtful && !self.seed_has_changed() {
+            info!(upstream = %self.config.upstream, generation = self.cache.generation(),
+                "serving with the token from the store");
+            self.report(None);
+            return;
+        }
+        let _ = self.renew(Reason::Start).await;
+    }
+
+    /// Answers one demand: from the cache, with the failure that it waited for, or by a renewal.
+    async fn meet(&mut self, demand: Demand) {
+        let now = Instant::now();
+        let than = demand.than.unwrap_or(0);
+        if let Some(live) = self.cache.living(now).filter(|live| live.generation > than) {
+            return demand.answer(Ok(live));
+        }
+        let shared = self.failure.as_ref().filter(|failure| {
+            let waited_for_it = failure.at >= demand.asked_at;
+            demand.reason != Reason::Manual && (waited_for_it || now < failure.until)
+        });
+        if let Some(failure) = shared {
+            let retry_after = failure.until.saturating_duration_since(now);
+            return demand.answer(Err(NoToken { retry_after, ..failure.error.clone() }));
+        }
+        let renewed = self.renew(demand.reason).await;
+        let newer = self.cache.living(Instant::now()).filter(|live| live.generation > than);
+        demand.answer(match (newer, renewed) {
+            (Some(live), _) => Ok(live),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Err(self.same_again()),
+        });
+    }
+
+    /// One renewal, with everything that must be noted about it.
+    async fn renew(&mut self, reason: Reason) -> Result<(), NoToken> {
+        let began = Instant::now();
+        let died_early = reason == Reason::Rejected && self.dies_early();
+        let before = self.cache.generation();
+        let result = self.try_renew(reason).await;
+        let now = Instant::now();
+        let (outcome, detail) = match &result {
+            Ok(outcome) => (*outcome, String::new()),
+            Err(setback) => (setback.outcome, setback.detail.clone()),
+        };
+        self.metrics.refreshed(reason.as_str(), outcome.as_str(), now - began);
+        let upstream = self.config.upstream.as_str();
+        match result {
+            Ok(_) => {
+                self.backoff.reset();
+                self.failure = None;
+                if died_early && self.cache.generation() > before {
+                    self.metrics.early_deaths.inc();
+                }
+                info!(
+                    upstream,
+                    reason = reason.as_str(),
+                    outcome = outcome.as_str(),
+                    generation = self.cache.generation(),
+                    "token renewed"
+                );
+            }
+            Err(setback) => {
+                let wait = setback.wait.unwrap_or_else(|| self.backoff.after_failure());
+                let error = NoToken {
+                    kind: setback.kind(),
+                    detail: detail.as_str().into(),
+                    retry_after: wait,
+                };
+                self.failure = Some(Failure { error, at: now, until: now + wait });
+                self.renew_at = now + wait;
+                let serving = self.cache.living(now).is_some();
+                warn!(upstream, reason = reason.as_str(), outcome = outcome.as_str(), %detail,
+                    retry_in = %humantime::format_duration(rounded(wait)), serving,
+                    "token not renewed");
+            }
+        }
+        self.report(Some(LastRefresh {
+            at: clock::wall(),
+            reason,
+            outcome,
+            detail: detail.into(),
+        }));
+        match &self.failure {
+            Some(failure) => Err(failure.error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// The vendor calls a token dead and hands out the same one again: sending the request once
+    /// more would be futile, and so would be asking again at once.
+    fn same_again(&mut self) -> NoToken {
+        let now = Instant::now();
+        let error = NoToken {
+            kind: NoTokenKind::Unavailable,
+            detail: "the vendor called the token dead, and handed out the same one again".into(),
+            retry_after: self.backoff.after_failure(),
+        };
+        let until = now + error.retry_after;
+        self.failure = Some(Failure { error: error.clone(), at: now, until });
+        error
+    }
+
+    /// Whether the token in hand promised to live on for more than the largest margin of its life.
+    fn dies_early(&self) -> bool {
+        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
+        record.is_some_and(|record| {
+            let life = record.expires_at.duration_since(record.obtained_at).unwrap_or_default();
+            clock::until(record.expires_at) > life.mul_f64(0.2)
+        })
+    }
+
+    /// Tells status page, metrics and readiness how things stand.
+    fn report(&mut self, last: Option<LastRefresh>) {
+        let budget = self.budget.remaining();
+        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
+        let expires_at = record.filter(|r| r.access_token.is_some()).map(|r| r.expires_at);
+        let obtained_at = record.filter(|r| r.access_token.is_some()).map(|r| r.obtained_at);
+        let generation = self.cache.generation();
+
+        let seconds = |time| i64::try_from(clock::unix_seconds(time)).unwrap_or(i64::MAX);
+        self.metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.metrics.expiry.set(expires_at.map_or(0, seconds));
+        if let Some(left) = budget.left() {
+            self.metrics.budget_remaining.set(i64::from(left));
+        }
+        if self.cache.living(Instant::now()).is_some() {
+            self.part.ready();
+        } else {
+            let reason = self.failure.as_ref().map_or("no token", |failure| &failure.error.detail);
+            self.part.not_ready(reason);
+        }
+        self.status.send_modify(|status| {
+            *status = Status {
+                generation,
+                obtained_at,
+                expires_at,
+                last_success: match &last {
+                    Some(last) if last.outcome.is_success() => Some(last.at),
+                    _ => status.last_success.or(obtained_at),
+                },
+                last: last.or_else(|| status.last.take()),
+                budget,
+            };
+        });
+        if let Some(time) = self.status.borrow().last_success {
+            self.metrics.last_success.set(seconds(time));
+        }
+    }
+}
+
+/// The longest wait between tries. With a daily cap, an outage of a whole day must not spend it:
+/// full jitter halves the mean wait, hence twice the even spacing.
+fn retry_ceiling(per_day: u32) -> Duration {
+    match per_day {
+        0 => LONGEST_RETRY,
+        cap => LONGEST_RETRY.max(2 * DAY / cap),
+    }
+}
+
+fn rounded(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Demands that may wait while a renewal is under way; more callers wait at the channel's door.
+const LONGEST_QUEUE: usize = 1024;
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,400 @@
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use tokio::task::JoinHandle;
+use tokio::time::advance;
+
+use super::super::Outcome;
+use super::super::store::memory::MemoryStore;
+use super::super::store::{Intent, Store};
+use super::super::wire::{Denied, Grant};
+use super::*;
+use crate::readiness::Readiness;
+use crate::telemetry::metrics::Metrics;
+use crate::vendor::template::Values;
+
+/// A token endpoint that answers from a script, and then goes on with fresh tokens.
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    answers: VecDeque<Result<Grant, Denied>>,
+    presented: Vec<String>,
+    mints: usize,
+    issued: usize,
+    can_mint: bool,
+    life: Duration,
+    delay: Duration,
+}
+
+impl Script {
+    fn new(life: Duration) -> Self {
+        let script = Self::default();
+        script.state().life = life;
+        script
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().expect("no test thread panics with it")
+    }
+
+    fn then(self, answer: Result<Grant, Denied>) -> Self {
+        self.state().answers.push_back(answer);
+        self
+    }
+
+    fn calls(&self) -> usize {
+        let state = self.state();
+        state.presented.len() + state.mints
+    }
+
+    async fn answer(&self) -> Result<Grant, Denied> {
+        let delay = self.state().delay;
+        tokio::time::sleep(delay).await;
+        let mut state = self.state();
+        let life = state.life;
+        if let Some(answer) = state.answers.pop_front() {
+            return answer;
+        }
+        state.issued += 1;
+        Ok(grant(&format!("access-{}", state.issued), Some(&format!("r{}", state.issued)), life))
+    }
+}
+
+impl TokenEndpoint for Script {
+    fn can_refresh(&self) -> bool {
+        true
+    }
+
+    fn can_mint(&self) -> bool {
+        self.state().can_mint
+    }
+
+    fn refresh_token_life(&self) -> Option<Duration> {
+        None
+    }
+
+    fn credentials(&self) -> &Values {
+        static NONE: Values = Values::new();
+        &NONE
+    }
+
+    async fn refresh(&self, token: &Secret) -> Result<Grant, Denied> {
+        self.state().presented.push(token.expose().to_owned());
+        self.answer().await
+    }
+
+    async fn mint(&self) -> Result<Grant, Denied> {
+        self.state().mints += 1;
+        self.answer().await
+    }
+}
+
+fn grant(access: &str, refresh: Option<&str>, life: Duration) -> Grant {
+    Grant {
+        access_token: Secret::new(access),
+        refresh_token: refresh.map(Secret::new),
+        expires_at: clock::wall() + life,
+    }
+}
+
+fn record(generation: u64, refresh: &str, life: Duration) -> Record {
+    Record {
+        generation,
+        access_token: Some(Secret::new(format!("stored-access-{generation}"))),
+        refresh_token: Some(Secret::new(refresh)),
+        obtained_at: clock::wall(),
+        expires_at: clock::wall() + life,
+        seed: Some(Secret::new("seed").fingerprint()),
+    }
+}
+
+struct Fixture {
+    tokens: Tokens,
+    script: Script,
+    store: Arc<Store>,
+    readiness: Readiness,
+    _task: JoinHandle<()>,
+}
+
+async fn start(script: Script, stored: Option<Entry>) -> Fixture {
+    start_with(script, stored, 0).await
+}
+
+async fn start_with(script: Script, stored: Option<Entry>, per_day: u32) -> Fixture {
+    let store = Arc::new(Store::Memory(MemoryStore::default()));
+    if let Some(entry) = stored {
+        store.save("vendor", entry).await.expect("a memory store saves");
+    }
+    let readiness = Readiness::default();
+    let config = Config {
+        upstream: "vendor".into(),
+        inject: Vec::new(),
+        seed: Some(Secret::new("seed")),
+        old_access_token: OldToken::Dies,
+        schedule: Schedule { margin: 300 * SECOND, min_interval: SECOND },
+        limits: Limits { per_day, day_offset: 0, per_minute: 20 },
+        vendor_interval: Duration::ZERO,
+        wait: 10 * SECOND,
+    };
+    let metrics = Metrics::new("0", "test").expect("metrics").token_of("vendor");
+    let part = readiness.register("vendor");
+    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, metrics);
+    let task = tokio::spawn(refresher.run(std::future::pending()));
+    Fixture { tokens, script, store, readiness, _task: task }
+}
+
+impl Fixture {
+    async fn stored_refresh_token(&self) -> String {
+        let entry = self.store.load("vendor").await.expect("a memory store loads");
+        let token = entry.token.and_then(|record| record.refresh_token).expect("a refresh token");
+        token.expose().to_owned()
+    }
+}
+
+fn unreachable() -> Result<Grant, Denied> {
+    Err(Denied::Unreachable("no answer".into()))
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(start_paused = true)]
+async fn p12_a_token_is_renewed_before_it_ends_and_no_call_waits_for_it() {
+    let fixture = start(Script::new(100 * SECOND), None).await;
+    let first = fixture.tokens.current().await.expect("a token").generation;
+    advance(75 * SECOND).await;
+    assert_eq!(fixture.tokens.current().await.expect("a token").generation, first);
+    advance(10 * SECOND).await;
+    while fixture.tokens.current().await.expect("a token").generation == first {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.script.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p09_a_thousand_callers_with_a_dead_token_cost_one_refresh() {
+    let script = Script::new(HOUR);
+    let fixture = start(script.clone(), None).await;
+    let dead = fixture.tokens.current().await.expect("a token").generation;
+    script.state().delay = SECOND;
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let tokens = fixture.tokens.clone();
+        callers.spawn(async move { tokens.newer_than(dead).await });
+    }
+    while let Some(caller) = callers.join_next().await {
+        let live = caller.expect("no panic").expect("a newer token");
+        assert_eq!(live.generation, dead + 1);
+    }
+    assert_eq!(script.calls(), 2, "one at the start, one for all");
+    // Someone who was rejected with the token before costs nothing.
+    fixture.tokens.newer_than(dead).await.expect("the newer token");
+    assert_eq!(script.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_a_failing_endpoint_costs_nothing_while_the_token_lives() {
+    let mut script = Script::new(100 * SECOND);
+    for _ in 0..200 {
+        script = script.then(unreachable());
+    }
+    let entry = Entry { token: Some(record(7, "r7", 100 * SECOND)), ..Entry::default() };
+    let fixture = start(script, Some(entry)).await;
+    for _ in 0..99 {
+        let live = fixture.tokens.current().await.expect("the stored token");
+        assert_eq!(live.generation, 7);
+        advance(SECOND).await;
+    }
+    let tried = fixture.script.calls();
+    assert!((1..=15).contains(&tried), "{tried} calls in 20 seconds of failure");
+    advance(2 * SECOND).await;
+    let error = fixture.tokens.current().await.expect_err("it is really over now");
+    assert!(error.retry_after <= LONGEST_RETRY && error.to_string().contains("no answer"));
+    while fixture.readiness.is_ready() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_waiters_share_one_failure() {
+    let script = Script::new(HOUR).then(unreachable()).then(unreachable());
+    script.state().delay = SECOND;
+    let fixture = start(script.clone(), None).await;
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..500 {
+        let tokens = fixture.tokens.clone();
+        callers.spawn(async move { tokens.current().await });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.expect("no panic").expect_err("the endpoint is down");
+    }
+    assert_eq!(script.calls(), 1, "nobody tries for himself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_a_caller_is_held_for_a_bounded_time() {
+    let script = Script::new(HOUR);
+    script.state().delay = HOUR;
+    let fixture = start(script, None).await;
+    let began = Instant::now();
+    let error = fixture.tokens.current().await.expect_err("the endpoint is silent");
+    assert_eq!((error.kind, began.elapsed()), (NoTokenKind::Slow, 10 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_the_same_token_again_is_neither_a_spin_nor_a_new_generation() {
+    let mut script = Script::new(HOUR);
+    for _ in 0..40 {
+        script = script.then(Ok(grant("the-same", None, 100 * SECOND)));
+    }
+    let fixture = start(script, None).await;
+    let first = fixture.tokens.current().await.expect("a token").generation;
+    advance(99 * SECOND).await;
+    let calls = fixture.script.calls();
+    assert!(calls <= 8, "{calls} calls for one token");
+    let error = fixture.tokens.newer_than(first).await.expect_err("there is no newer one");
+    assert!(error.to_string().contains("same one again"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_refresh_then_store_then_mint_then_say_so() {
+    let refused = || Err(Denied::Refused("HTTP 200, spent".into()));
+    let script = Script::new(HOUR).then(refused());
+    script.state().can_mint = true;
+    let entry = Entry { token: Some(record(3, "r3", Duration::ZERO)), ..Entry::default() };
+    let fixture = start(script, Some(entry.clone())).await;
+    let live = fixture.tokens.current().await.expect("a minted token");
+    assert_eq!((live.generation, fixture.script.state().mints), (4, 1));
+
+    let script = Script::new(HOUR).then(refused());
+    let fixture = start(script, Some(entry)).await;
+    let error = fixture.tokens.current().await.expect_err("there is no way left").to_string();
+    assert!(error.contains("spent") && error.contains("tokenward seed vendor"), "{error}");
+    assert_eq!(fixture.stored_refresh_token().await, "r3", "a credential is never deleted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_after_a_refusal_the_store_is_read_again() {
+    let script = Script::new(HOUR).then(Err(Denied::Refused("spent".into())));
+    script.state().delay = SECOND;
+    let entry = Entry { token: Some(record(3, "r3", Duration::ZERO)), ..Entry::default() };
+    let fixture = start(script, Some(entry)).await;
+    while fixture.script.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Somebody else has presented r3 first and saved what came of it.
+    let other = Entry { token: Some(record(4, "r4", HOUR)), ..Entry::default() };
+    fixture.store.save("vendor", other).await.expect("saved");
+    let live = fixture.tokens.current().await.expect("the other's token");
+    assert_eq!(live.generation, 4);
+    assert_eq!(fixture.tokens.status().last.expect("a refresh").outcome, Outcome::Adopted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p20_a_stored_living_token_makes_ready_whatever_the_endpoint_does() {
+    let script = Script::new(HOUR);
+    script.state().delay = HOUR;
+    let entry = Entry { token: Some(record(9, "r9", HOUR)), ..Entry::default() };
+    let fixture = start(script, Some(entry)).await;
+    assert_eq!(fixture.tokens.current().await.expect("the stored token").generation, 9);
+    assert!(fixture.readiness.is_ready());
+    assert_eq!(fixture.script.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p20_a_changed_seed_wins_and_an_unchanged_one_loses_to_the_store() {
+    let stored = record(2, "r2", Duration::ZERO);
+    let entry = Entry { token: Some(stored.clone()), ..Entry::default() };
+    let fixture = start(Script::new(HOUR), Some(entry)).await;
+    fixture.tokens.current().await.expect("a token");
+    assert_eq!(fixture.script.state().presented, ["r2"]);
+
+    let other_seed = Some(Secret::new("the seed before").fingerprint());
+    let entry = Entry { token: Some(Record { seed: other_seed, ..stored }), ..Entry::default() };
+    let fixture = start(Script::new(HOUR), Some(entry)).await;
+    fixture.tokens.current().await.expect("a token");
+    assert_eq!(fixture.script.state().presented, ["seed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p15_the_new_pair_is_in_the_store_before_a_request_sees_it() {
+    let fixture = start(Script::new(HOUR), None).await;
+    let live = fixture.tokens.current().await.expect("a token");
+    let entry = fixture.store.load("vendor").await.expect("loaded");
+    assert_eq!(entry.generation(), live.generation);
+    assert_eq!(fixture.stored_refresh_token().await, "r1");
+    assert!(entry.intent.is_none(), "the intent is closed with the save");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p15_an_intent_is_noted_before_and_a_lost_answer_is_told_after_a_restart() {
+    let script = Script::new(HOUR);
+    script.state().delay = HOUR;
+    let fixture = start(script, None).await;
+    while fixture.script.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let entry = fixture.store.load("vendor").await.expect("loaded");
+    let presented = entry.intent.clone().expect("an open intent").presented;
+    assert_eq!(presented, Secret::new("seed").fingerprint());
+
+    // The process ends here; the next one finds the intent, and the vendor has rotated.
+    let token = Some(record(1, "seed", Duration::ZERO));
+    let intent = Some(Intent { presented, at: SystemTime::UNIX_EPOCH });
+    let entry = Entry { token, intent, ..entry };
+    let script = Script::new(HOUR).then(Err(Denied::Refused("spent".into())));
+    let fixture = start(script, Some(entry)).await;
+    let error = fixture.tokens.current().await.expect_err("lost").to_string();
+    assert!(error.contains("the answer to it was lost"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p15_an_open_intent_renews_a_token_that_may_be_dead_but_serves_it_meanwhile() {
+    let intent = Intent { presented: Secret::new("r5").fingerprint(), at: clock::wall() };
+    let entry =
+        Entry { token: Some(record(5, "r5", HOUR)), intent: Some(intent), ..Entry::default() };
+    let script = Script::new(HOUR);
+    script.state().delay = SECOND;
+    let fixture = start(script, Some(entry)).await;
+    while fixture.tokens.cache.generation() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.tokens.current().await.expect("the stored token").generation, 5);
+    advance(2 * SECOND).await;
+    while fixture.tokens.current().await.expect("a token").generation == 5 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p16_a_spent_budget_says_when_it_opens_and_an_outage_does_not_spend_it() {
+    let mut script = Script::new(HOUR);
+    for _ in 0..2000 {
+        script = script.then(unreachable());
+    }
+    let fixture = start_with(script, None, 300).await;
+    for _ in 0..(23 * 60) {
+        let _ = fixture.tokens.current().await;
+        advance(60 * SECOND).await;
+    }
+    let calls = fixture.script.calls();
+    assert!((50..=320).contains(&calls), "{calls} calls in a day of outage");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_rejections_of_every_token_are_bounded_in_a_minute() {
+    let fixture = start(Script::new(HOUR), None).await;
+    let mut generation = fixture.tokens.current().await.expect("a token").generation;
+    let refused = loop {
+        match fixture.tokens.newer_than(generation).await {
+            Ok(live) => generation = live.generation,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind, NoTokenKind::Budget);
+    assert_eq!(fixture.script.calls(), 21, "one at the start, twenty in the minute");
+    assert!(fixture.tokens.current().await.is_ok(), "the last token is still served");
+}

@@ -1,0 +1,78 @@
+//! When to renew: pure arithmetic.
+
+use std::time::Duration;
+
+/// What the operator and the vendor say about timing.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// How long before the end a token is renewed; never more than a fifth of its life.
+    pub margin: Duration,
+    /// The least time between two renewals by schedule.
+    pub min_interval: Duration,
+}
+
+impl Schedule {
+    /// How long after it was obtained a token of this `life` is renewed. `chance` (0 to 1) spreads
+    /// replicas over the tenth of the margin that comes before it.
+    pub fn renew_after(&self, life: Duration, chance: f64) -> Duration {
+        let margin = self.margin.min(life.mul_f64(LARGEST_MARGIN));
+        let early = margin.mul_f64(1.0 + JITTER * chance.clamp(0.0, 1.0));
+        life.saturating_sub(early).max(self.min_interval)
+    }
+
+    /// How long to wait after a renewal that brought the same token, or no later end, with `left`
+    /// to live: half of what is left, so that a vendor which hands out a token until it really
+    /// ends is asked a handful of times and not for ever.
+    pub fn after_same(&self, left: Duration) -> Duration {
+        (left / 2).max(self.min_interval).max(SHORTEST_WAIT_AFTER_SAME)
+    }
+}
+
+const LARGEST_MARGIN: f64 = 0.2;
+const JITTER: f64 = 0.1;
+const SHORTEST_WAIT_AFTER_SAME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn schedule(margin: Duration) -> Schedule {
+        Schedule { margin, min_interval: SECOND }
+    }
+
+    #[test]
+    fn p12_the_margin_is_never_more_than_a_fifth_of_the_life() {
+        let schedule = schedule(300 * SECOND);
+        assert_eq!(schedule.renew_after(7200 * SECOND, 0.0), 6900 * SECOND);
+        assert_eq!(schedule.renew_after(100 * SECOND, 0.0), 80 * SECOND);
+        assert_eq!(schedule.renew_after(7200 * SECOND, 1.0), 6870 * SECOND);
+    }
+
+    #[test]
+    fn p12_the_same_token_again_does_not_spin() {
+        let schedule = schedule(300 * SECOND);
+        let (mut left, mut asked) = (300 * SECOND, 0);
+        while left > Duration::ZERO {
+            left = left.saturating_sub(schedule.after_same(left));
+            asked += 1;
+        }
+        assert!(asked <= 9, "asked {asked} times");
+    }
+
+    proptest! {
+        #[test]
+        fn p12_renewal_comes_before_the_end_and_never_sooner_than_the_interval(
+            life in 0_u64..10_000_000, margin in 0_u64..10_000_000, chance in 0.0..1.0,
+        ) {
+            let (life, margin) = (Duration::from_millis(life), Duration::from_millis(margin));
+            let after = schedule(margin).renew_after(life, chance);
+            prop_assert!(after >= SECOND);
+            prop_assert!(after <= life.max(SECOND));
+            // A margin longer than the life does not make every call a renewal.
+            prop_assert!(after >= life.mul_f64(0.77));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What is said to a token endpoint and what its answers mean: pure, without a network.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::secret::Secret;
+use crate::vendor::description::{AnswerShape, Call, Encoding};
+use crate::vendor::pointer::Pointer;
+use crate::vendor::template::{Missing, Values};
+
+/// One request to a token endpoint.
+#[derive(Debug)]
+pub struct TokenRequest {
+    pub method: Method,
+    /// Appended to the base URL.
+    pub path: String,
+    pub encoding: Encoding,
+    pub fields: BTreeMap<String, Secret>,
+}
+
+/// What a token endpoint gave.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub access_token: Secret,
+    /// `None`: the one that was presented stays good.
+    pub refresh_token: Option<Secret>,
+    pub expires_at: SystemTime,
+}
+
+/// Why it gave nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Denied {
+    /// The vendor understood and said no: asking again with the same will not help.
+    #[error("the vendor refused: {0}")]
+    Refused(String),
+    /// No answer, or one that says that the vendor is in trouble: asking again may help.
+    #[error("{0}")]
+    Unreachable(String),
+    /// An answer that does not fit the description.
+    #[error("the vendor's answer cannot be understood: {0}")]
+    Malformed(String),
+}
+
+/// Fills in a call.
+///
+/// # Errors
+/// When a credential that the call names is not configured.
+pub fn request(call: &Call, values: &Values) -> Result<TokenRequest, Missing> {
+    let fields = call
+        .fields
+        .iter()
+        .map(|(name, template)| Ok((name.clone(), template.render(values)?)))
+        .collect::<Result<_, Missing>>()?;
+    Ok(TokenRequest {
+        method: call.method.clone(),
+        path: call.path.clone(),
+        encoding: call.encoding,
+        fields,
+    })
+}
+
+/// Reads an answer that arrived at `now`. Texts of the vendor's that end up in the error are cut
+/// short and rid of every secret in `said`.
+///
+/// # Errors
+/// When it holds no token.
+pub fn read(
+    shape: &AnswerShape,
+    status: StatusCode,
+    body: &[u8],
+    now: SystemTime,
+    said: &TokenRequest,
+) -> Result<Grant, Denied> {
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(Denied::Unreachable(format!("the token endpoint answered HTTP {status}")));
+    }
+    let Ok(answer) = serde_json::from_slice::<Value>(body) else {
+        let size = body.len();
+        return Err(Denied::Malformed(format!("HTTP {status} with {size} bytes that are no JSON")));
+    };
+    let succeeded = match &shape.success {
+        Some((pointer, values)) => {
+            text_at(&answer, pointer).is_some_and(|found| values.contains(&found))
+        }
+        None => text_at(&answer, &shape.access_token).is_some(),
+    };
+    if !succeeded || status.is_client_error() {
+        return Err(refusal(shape, status, &answer, said));
+    }
+    let Some(access_token) = secret_at(&answer, &shape.access_token) else {
+        let place = shape.access_token.as_str();
+        return Err(Denied::Malformed(format!("a success without an access token at {place}")));
+    };
+    Ok(Grant {
+        access_token,
+        refresh_token: shape.refresh_token.as_ref().and_then(|at| secret_at(&answer, at)),
+        expires_at: expiry(shape, &answer, now)?,
+    })
+}
+
+fn refusal(shape: &AnswerShape, status: StatusCode, answer: &Value, said: &TokenRequest) -> Denied {
+    let told: Vec<String> =
+        shape.error.iter().filter_map(|pointer| text_at(answer, pointer)).collect();
+    if told.is_empty() {
+        return Denied::Malformed(format!("HTTP {status} and JSON without a code or a message"));
+    }
+    let mut text = told.join(", ");
+    for secret in said.fields.values().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
+        text = text.replace(secret.expose(), "***");
+    }
+    if let Some((cut, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    Denied::Refused(format!("HTTP {status}, {text}"))
+}
+
+/// `expires_in` as both vendors' kind of API use it: seconds left, or an epoch when it is too large
+/// to be a life.
+fn expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> Result<SystemTime, Denied> {
+    let told = shape.expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+    let Some(text) = told else {
+        return Ok(now + shape.default_life);
+    };
+    let bad = || Denied::Malformed(format!("a life of {text:?} is not one"));
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(bad)?;
+    let since = |start: SystemTime, seconds: f64| {
+        Duration::try_from_secs_f64(seconds).ok().and_then(|time| start.checked_add(time))
+    };
+    let end = if number > SMALLEST_EPOCH_MILLIS {
+        since(SystemTime::UNIX_EPOCH, number / 1000.0)
+    } else if number > SMALLEST_EPOCH {
+        since(SystemTime::UNIX_EPOCH, number)
+    } else {
+        since(now, number)
+    };
+    let end = end.ok_or_else(bad)?;
+    if end > now && end < now + LONGEST_LIFE { Ok(end) } else { Err(bad()) }
+}
+
+fn secret_at(answer: &Value, pointer: &Pointer) -> Option<Secret> {
+    let text = answer.pointer(pointer.as_str())?.as_str()?;
+    (!text.is_empty()).then(|| Secret::new(text))
+}
+
+/// The scalar at a pointer as text; numbers and texts are alike.
+fn text_at(answer: &Value, pointer: &Pointer) -> Option<String> {
+    match answer.pointer(pointer.as_str())? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Above this many seconds a number is a date (2001), not a life (31 years).
+const SMALLEST_EPOCH: f64 = 1e9;
+/// Above this it can only be a date in milliseconds.
+const SMALLEST_EPOCH_MILLIS: f64 = 1e12;
+/// A token that lives longer is a mistake of unit.
+const LONGEST_LIFE: Duration = Duration::from_secs(50 * 365 * 86_400);
+/// Shorter values are replaced nowhere: they would blot out ordinary words.
+const SHORTEST_SECRET: usize = 6;
+/// Characters of a vendor's message that are repeated in logs.
+const LONGEST_MESSAGE: usize = 200;
+
+#[cfg(test)]
+mod tests;

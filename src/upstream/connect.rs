@@ -1,0 +1,160 @@
+//! New connections: name, TCP, TLS, HTTP/1.1.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body::Body;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// Where an upstream is, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub host: String,
+    pub port: u16,
+    /// `None`: plain HTTP.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// For name, TCP and TLS together.
+    pub timeout: Duration,
+}
+
+/// Makes connections to one upstream.
+#[derive(Clone)]
+pub struct Connector {
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    timeout: Duration,
+}
+
+/// A connection could not be had; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the name {host} cannot be resolved")]
+    Resolve {
+        host: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no connection to {host}:{port}")]
+    Tcp {
+        host: String,
+        port: u16,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no TLS with {host}")]
+    Tls {
+        host: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no connection to {host}:{port} within {}", humantime::format_duration(*.after))]
+    Timeout { host: String, port: u16, after: Duration },
+    #[error("the connection to {host} ended before a request could be sent")]
+    Handshake {
+        host: String,
+        #[source]
+        source: hyper::Error,
+    },
+}
+
+impl Connector {
+    /// # Errors
+    /// When the host is neither a name nor an address that TLS could verify.
+    pub fn new(config: Config) -> Result<Self, rustls::pki_types::InvalidDnsNameError> {
+        let tls = match config.tls {
+            None => None,
+            Some(tls) => {
+                let bare = config.host.trim_start_matches('[').trim_end_matches(']');
+                let name = ServerName::try_from(bare.to_owned())?;
+                Some((TlsConnector::from(tls), name))
+            }
+        };
+        Ok(Self { host: config.host, port: config.port, tls, timeout: config.timeout })
+    }
+
+    /// A connection whose driver runs as a task of this worker.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect<B>(&self) -> Result<SendRequest<B>, ConnectError>
+    where
+        B: Body + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (host, port) = (&self.host, self.port);
+        let whole = async {
+            let tcp = self.tcp().await?;
+            match &self.tls {
+                None => handshake(host, tcp).await,
+                Some((connector, name)) => {
+                    let tls = connector.connect(name.clone(), tcp).await;
+                    let tls =
+                        tls.map_err(|source| ConnectError::Tls { host: host.clone(), source })?;
+                    handshake(host, tls).await
+                }
+            }
+        };
+        let late = |_| ConnectError::Timeout { host: host.clone(), port, after: self.timeout };
+        timeout(self.timeout, whole).await.map_err(late)?
+    }
+
+    /// Tries the name's addresses in the resolver's order.
+    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
+        let resolve = |source| ConnectError::Resolve { host: self.host.clone(), source };
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let addresses = lookup_host((bare, self.port)).await.map_err(resolve)?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(tcp) => {
+                    // Small requests must not wait for acknowledgements.
+                    let _ = tcp.set_nodelay(true);
+                    return Ok(tcp);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(ConnectError::Tcp { host: self.host.clone(), port: self.port, source: last })
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, timeout, tls } = self;
+        let tls = tls.is_some();
+        write!(f, "Connector {{ {host}:{port}, tls: {tls}, timeout: {timeout:?} }}")
+    }
+}
+
+async fn handshake<B, I>(host: &str, io: I) -> Result<SendRequest<B>, ConnectError>
+where
+    B: Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(MOST_HEADERS)
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(|source| ConnectError::Handshake { host: host.to_owned(), source })?;
+    tokio::task::spawn_local(async move {
+        // Whoever waits for an answer on it is told of its end, too.
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "an upstream connection ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// In an answer's head.
+const MOST_HEADERS: usize = 256;

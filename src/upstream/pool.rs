@@ -1,0 +1,187 @@
+//! One worker's connections to one upstream.
+//!
+//! - The connection used last is used next (LIFO): it is the likeliest to be alive, and the ones
+//!   not needed grow old and go.
+//! - A connection comes back only when its answer's body has ended; one that is dropped earlier is
+//!   closed, never reused half-read.
+//! - A request that hyper hands back unsent (the connection had closed before a byte was written)
+//!   goes to another connection. Nothing else is ever sent twice here.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use prometheus::IntGauge;
+use tokio::time::{Instant, timeout_at};
+
+use crate::telemetry::metrics::Held;
+
+use super::connect::{ConnectError, Connector};
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// From the moment a request is sent to the first byte of its answer.
+    pub first_byte: Duration,
+    /// How long a connection may lie unused. Shorter than the peer's own limit, or a request will
+    /// meet the peer's goodbye.
+    pub idle: Duration,
+    /// Connections kept for later.
+    pub most_idle: usize,
+}
+
+/// One worker's pool for one upstream.
+#[derive(Debug)]
+pub struct Upstream<B>(Rc<Inner<B>>);
+
+#[derive(Debug)]
+struct Inner<B> {
+    connector: Connector,
+    config: Config,
+    idle: RefCell<Vec<Idle<B>>>,
+    active_gauge: IntGauge,
+    idle_gauge: IntGauge,
+}
+
+#[derive(Debug)]
+struct Idle<B> {
+    sender: SendRequest<B>,
+    since: Instant,
+    _counted: Held,
+}
+
+/// A connection while an answer is read from it. [`Lease::done`] gives it back; dropping it closes
+/// it.
+#[derive(Debug)]
+pub struct Lease<B> {
+    upstream: Rc<Inner<B>>,
+    sender: SendRequest<B>,
+    _counted: Held,
+}
+
+/// The upstream gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("the upstream closed the connection, or sent what is no HTTP")]
+    Broken(#[source] hyper::Error),
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    Silent(Duration),
+}
+
+// === impl Upstream ===
+
+impl<B> Upstream<B>
+where
+    B: Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub fn new(
+        connector: Connector,
+        config: Config,
+        active_gauge: IntGauge,
+        idle_gauge: IntGauge,
+    ) -> Self {
+        let idle = RefCell::default();
+        Self(Rc::new(Inner { connector, config, idle, active_gauge, idle_gauge }))
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// When there is no answer. The request is not sent again: the upstream may have acted on it.
+    pub async fn send(
+        &self,
+        mut request: Request<B>,
+    ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
+        loop {
+            let (mut lease, reused) = match self.checkout() {
+                Some(lease) => (lease, true),
+                None => (self.lease(self.0.connector.connect().await?), false),
+            };
+            let first_byte = self.0.config.first_byte;
+            let answer = lease.sender.try_send_request(request);
+            match timeout_at(Instant::now() + first_byte, answer).await {
+                Ok(Ok(response)) => return Ok((response, lease)),
+                Err(_) => return Err(SendError::Silent(first_byte)),
+                Ok(Err(mut error)) => match error.take_message() {
+                    Some(unsent) if reused => request = unsent,
+                    _ => return Err(SendError::Broken(error.into_error())),
+                },
+            }
+        }
+    }
+
+    /// Closes connections that have lain unused for too long. Called from time to time, so that an
+    /// idle gateway holds no dead connections.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.0.idle.borrow_mut().retain(|idle| idle.is_usable(now, self.0.config.idle));
+    }
+
+    fn checkout(&self) -> Option<Lease<B>> {
+        let now = Instant::now();
+        let mut idle = self.0.idle.borrow_mut();
+        while let Some(candidate) = idle.pop() {
+            if candidate.is_usable(now, self.0.config.idle) {
+                drop(idle);
+                return Some(self.lease(candidate.sender));
+            }
+        }
+        None
+    }
+
+    fn lease(&self, sender: SendRequest<B>) -> Lease<B> {
+        Lease { upstream: self.0.clone(), sender, _counted: Held::new(&self.0.active_gauge) }
+    }
+}
+
+impl<B> Clone for Upstream<B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+// === impl Idle ===
+
+impl<B> Idle<B> {
+    fn is_usable(&self, now: Instant, longest: Duration) -> bool {
+        self.sender.is_ready() && now - self.since < longest
+    }
+}
+
+// === impl Lease ===
+
+impl<B: 'static> Lease<B> {
+    /// The answer's body has ended: the connection may serve another request.
+    pub fn done(self) {
+        let Self { upstream, mut sender, _counted } = self;
+        if sender.is_ready() {
+            Inner::give_back(&upstream, sender);
+        } else if !sender.is_closed() {
+            // The request's body is still being sent, or the driver has not come round yet.
+            tokio::task::spawn_local(async move {
+                if sender.ready().await.is_ok() {
+                    Inner::give_back(&upstream, sender);
+                }
+            });
+        }
+    }
+}
+
+// === impl Inner ===
+
+impl<B> Inner<B> {
+    fn give_back(this: &Rc<Self>, sender: SendRequest<B>) {
+        let mut idle = this.idle.borrow_mut();
+        if idle.len() < this.config.most_idle {
+            let counted = Held::new(&this.idle_gauge);
+            idle.push(Idle { sender, since: Instant::now(), _counted: counted });
+        }
+    }
+}

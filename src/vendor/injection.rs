@@ -1,0 +1,138 @@
+//! What is put into every request of one token: header values and query pairs, made once.
+
+use http::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::template::{Missing, Template, Values};
+
+/// One thing that a vendor wants to see in each request.
+#[derive(Clone, Debug)]
+pub struct Inject {
+    pub place: Place,
+    pub value: Template,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Header(HeaderName),
+    /// The name of a query parameter.
+    Query(String),
+}
+
+/// The injected items of one token, ready to be copied into requests. Header values are marked
+/// sensitive: they are not shown by `Debug` and not put into HPACK tables.
+#[derive(Debug, Default)]
+pub struct Injection {
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// `name=value` pairs, percent-encoded and joined by `&`; empty when there are none.
+    pub query: QueryText,
+}
+
+/// A piece of a query that holds a token.
+#[derive(Default, PartialEq, Eq)]
+pub struct QueryText(zeroize::Zeroizing<String>);
+
+#[derive(Debug, thiserror::Error)]
+pub enum InjectionError {
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    #[error("the value for {0} has characters that no header can carry")]
+    NotAHeaderValue(HeaderName),
+}
+
+// === impl Inject ===
+
+impl Inject {
+    /// The header's or parameter's name, by which a config turns it off.
+    pub fn name(&self) -> &str {
+        match &self.place {
+            Place::Header(name) => name.as_str(),
+            Place::Query(name) => name,
+        }
+    }
+}
+
+// === impl Injection ===
+
+impl Injection {
+    /// # Errors
+    /// When a value is missing, or cannot stand in a header.
+    pub fn render(items: &[Inject], values: &Values) -> Result<Self, InjectionError> {
+        let mut made = Self::default();
+        for item in items {
+            let text = item.value.render(values)?;
+            match &item.place {
+                Place::Header(name) => {
+                    let mut value = HeaderValue::from_str(text.expose())
+                        .map_err(|_| InjectionError::NotAHeaderValue(name.clone()))?;
+                    value.set_sensitive(true);
+                    made.headers.push((name.clone(), value));
+                }
+                Place::Query(name) => made.query.push(name, text.expose()),
+            }
+        }
+        Ok(made)
+    }
+}
+
+// === impl QueryText ===
+
+impl QueryText {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn push(&mut self, name: &str, value: &str) {
+        if !self.0.is_empty() {
+            self.0.push('&');
+        }
+        self.0.extend(utf8_percent_encode(name, UNRESERVED));
+        self.0.push('=');
+        self.0.extend(utf8_percent_encode(value, UNRESERVED));
+    }
+}
+
+impl std::fmt::Debug for QueryText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("QueryText(***)")
+    }
+}
+
+/// RFC 3986: what need not be encoded anywhere in a URI.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn item(place: Place, value: &str) -> Inject {
+        let value = Template::parse(value, &["access_token"]).expect("a good template");
+        Inject { place, value }
+    }
+
+    fn token(text: &str) -> Values {
+        [("access_token".to_owned(), Secret::new(text))].into()
+    }
+
+    #[test]
+    fn p02_values_are_made_ready_and_marked_sensitive() {
+        let items = [
+            item(Place::Header(HeaderName::from_static("authorization")), "Bearer {access_token}"),
+            item(Place::Query("access_token".into()), "{access_token}"),
+            item(Place::Query("v".into()), "1"),
+        ];
+        let made = Injection::render(&items, &token("a+b/c=")).expect("it renders");
+        assert_eq!(made.headers[0].1, "Bearer a+b/c=");
+        assert!(made.headers[0].1.is_sensitive());
+        assert_eq!(made.query.as_str(), "access_token=a%2Bb%2Fc%3D&v=1");
+        assert!(!format!("{made:?}").contains("a+b"), "{made:?}");
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_refused() {
+        let items = [item(Place::Header(HeaderName::from_static("x")), "{access_token}")];
+        let error = Injection::render(&items, &token("a\r\nb")).expect_err("a line break");
+        assert!(!error.to_string().contains("a\r\nb"));
+    }
+}

@@ -1,0 +1,182 @@
+//! Path patterns, matched on a form of the path in which spelling does not matter.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// A path in which `*` stands for any run of characters, `/` included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a path pattern begins with `/` or `*`, and has no `?`, `#`, `%` or `//`")]
+pub struct PatternError;
+
+impl PathPattern {
+    /// # Errors
+    /// When the text is not a path.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        let odd = text.contains(['?', '#', '%', '\\']) || text.contains("//");
+        if odd || !text.starts_with(['/', '*']) {
+            return Err(PatternError);
+        }
+        Ok(Self { text: text.to_owned() })
+    }
+
+    /// Whether any spelling of `path` that a server might take for the same could be meant: for
+    /// lists of what is forbidden. Letter case does not count.
+    pub fn could_match(&self, path: &str) -> bool {
+        glob(self.text.as_bytes(), canonical(path).as_bytes(), u8::eq_ignore_ascii_case)
+    }
+
+    /// Whether `path` matches both as it stands and in its canonical form: for lists of what is
+    /// allowed.
+    pub fn surely_matches(&self, path: &str) -> bool {
+        let matches = |path: &str| glob(self.text.as_bytes(), path.as_bytes(), u8::eq);
+        matches(path) && matches(&canonical(path))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The path that most servers would act on: percent-decoded until nothing is left to decode,
+/// backslashes turned, parameters (`;x`) cut, empty and dot segments resolved.
+pub fn canonical(path: &str) -> Cow<'_, str> {
+    if is_plain(path) {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = path.to_owned();
+    for _ in 0..MAX_DECODES {
+        let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
+        if next == decoded {
+            break;
+        }
+        decoded = next;
+    }
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in decoded.split(['/', '\\']) {
+        let name = segment.split(';').next().unwrap_or_default();
+        match name {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            _ => segments.push(name),
+        }
+    }
+    let mut plain = String::with_capacity(decoded.len() + 1);
+    for segment in segments {
+        plain.push('/');
+        plain.push_str(segment);
+    }
+    if plain.is_empty() {
+        plain.push('/');
+    }
+    Cow::Owned(plain)
+}
+
+/// True for nearly every real path, and then nothing is copied.
+fn is_plain(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let trailing = bytes.len() > 1 && bytes.ends_with(b"/");
+    let odd = memchr::memchr3(b'%', b';', b'\\', bytes).is_some();
+    let segments = || bytes.windows(2).any(|pair| pair == b"//" || pair == b"/.");
+    bytes.starts_with(b"/") && !trailing && !odd && !segments()
+}
+
+/// `*` matches any run of characters. Each star is settled once the next one is reached, so the
+/// work is bounded by the lengths' product.
+fn glob(pattern: &[u8], text: &[u8], same: fn(&u8, &u8) -> bool) -> bool {
+    let alike = |one: &[u8], other: &[u8]| {
+        one.len() == other.len() && one.iter().zip(other).all(|(a, b)| same(a, b))
+    };
+    let mut pieces = pattern.split(|byte| *byte == b'*');
+    let first = pieces.next().unwrap_or_default();
+    let Some((head, mut rest)) = text.split_at_checked(first.len()) else {
+        return false;
+    };
+    if !alike(first, head) {
+        return false;
+    }
+    let Some(mut piece) = pieces.next() else {
+        return rest.is_empty();
+    };
+    for next in pieces {
+        let found = (0..=rest.len().saturating_sub(piece.len()))
+            .find(|at| rest.get(*at..*at + piece.len()).is_some_and(|part| alike(piece, part)));
+        let Some(at) = found else { return false };
+        rest = &rest[at + piece.len()..];
+        piece = next;
+    }
+    rest.len() >= piece.len() && alike(piece, &rest[rest.len() - piece.len()..])
+}
+
+/// More rounds of encoding than any server undoes.
+const MAX_DECODES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> PathPattern {
+        PathPattern::new(text).expect("a good pattern")
+    }
+
+    #[test]
+    fn p24_a_forbidden_path_is_found_in_every_spelling() {
+        let token = pattern("/oauth2/token");
+        for path in [
+            "/oauth2/token",
+            "/oauth2/token/",
+            "//oauth2//token",
+            "/oauth2/./token",
+            "/x/../oauth2/token",
+            "/oauth2/%74oken",
+            "/oauth2/%2574oken",
+            "/oauth2%2ftoken",
+            "/OAuth2/Token",
+            "/oauth2/token;jsessionid=1",
+            "/oauth2;a=b/token",
+            "\\oauth2\\token",
+            "/oauth2/token/.",
+        ] {
+            assert!(token.could_match(path), "{path}");
+        }
+        for path in ["/oauth2/tokens", "/oauth2", "/openapi/v1/oauth2/token", "/"] {
+            assert!(!token.could_match(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn p23_an_allowed_path_cannot_be_left_by_its_spelling() {
+        let open = pattern("/openapi/v1/*");
+        assert!(open.surely_matches("/openapi/v1/account/info"));
+        for path in
+            ["/openapi/v1/../v2/x", "/openapi/v1/%2e%2e/v2/x", "/openapi/v2/x", "//openapi/v1/x"]
+        {
+            assert!(!open.surely_matches(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn stars_stand_for_any_run() {
+        for (text, path, expected) in [
+            ("/a/*/c", "/a/b/c", true),
+            ("/a/*/c", "/a/b/b/c", true),
+            ("/a/*/c", "/a/c", false),
+            ("*", "/anything", true),
+            ("/a*b*c", "/aXbYc", true),
+            ("/a*b*c", "/aXcYb", false),
+            ("/a", "/a/b", false),
+            ("/a/*", "/a/", true),
+        ] {
+            let found = glob(text.as_bytes(), path.as_bytes(), u8::eq);
+            assert_eq!(found, expected, "{text} on {path}");
+        }
+        assert!(PathPattern::new("no/slash").is_err() && PathPattern::new("/a?b").is_err());
+    }
+}

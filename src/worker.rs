@@ -1,0 +1,92 @@
+//! One thread that serves requests: its own runtime, its own upstream connections, no locks.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_local;
+use tracing::error;
+
+use crate::drain::Drain;
+use crate::proxy::Proxy;
+use crate::proxy::listener::{self, Socket};
+use crate::proxy::route::{Entrance, Route, Routes, Settings};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::connect::Connector;
+use crate::upstream::pool::{self, Upstream};
+
+/// What every worker is built from.
+#[derive(Debug)]
+pub struct Blueprint {
+    pub upstreams: Vec<UpstreamBlueprint>,
+    pub listeners: Vec<(Socket, Entrance)>,
+    pub metrics: Arc<Metrics>,
+    pub drain: Drain,
+}
+
+#[derive(Debug)]
+pub struct UpstreamBlueprint {
+    pub settings: Arc<Settings>,
+    pub connector: Connector,
+    pub pool: pool::Config,
+}
+
+/// Starts `count` workers. All of them accept from the same sockets: whoever is free takes the next
+/// connection, and none is stranded in the queue of a worker that is busy.
+///
+/// # Errors
+/// When a socket cannot be shared, or a thread or a runtime cannot be had.
+pub fn start(blueprint: &Arc<Blueprint>, count: usize) -> io::Result<Vec<JoinHandle<()>>> {
+    let start_one = |number| {
+        let shared = |(socket, entrance): &(Socket, Entrance)| Ok((socket.share()?, *entrance));
+        let listeners = blueprint.listeners.iter().map(shared).collect::<io::Result<Vec<_>>>()?;
+        let blueprint = blueprint.clone();
+        let name = format!("worker-{number}");
+        thread::Builder::new().name(name).spawn(move || {
+            if let Err(error) = run(&blueprint, listeners) {
+                error!(%error, "a worker could not start");
+            }
+        })
+    };
+    (0..count).map(start_one).collect()
+}
+
+fn run(blueprint: &Blueprint, listeners: Vec<(Socket, Entrance)>) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
+        let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone());
+        for (socket, entrance) in listeners {
+            spawn_local(listener::serve(socket, entrance, proxy.clone(), blueprint.drain.clone()));
+        }
+        spawn_local(sweep(routes));
+        blueprint.drain.ended().await;
+        Ok(())
+    })
+}
+
+fn route(upstream: &UpstreamBlueprint) -> Route {
+    let metrics = &upstream.settings.metrics;
+    let pool = Upstream::new(
+        upstream.connector.clone(),
+        upstream.pool.clone(),
+        metrics.connections_active.clone(),
+        metrics.connections_idle.clone(),
+    );
+    Route { settings: upstream.settings.clone(), upstream: pool }
+}
+
+async fn sweep(routes: Routes) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        for route in routes.iter() {
+            route.upstream.sweep();
+        }
+    }
+}
+
+/// How much longer than its limit an idle connection may be kept.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
