@@ -140,6 +140,18 @@ impl Gateway {
         self.tokens.iter().find(|(name, _)| name == upstream).map(|(_, tokens)| tokens)
     }
 
+    /// Completes when a refresher has ended though nobody told it to, which only a panic can do:
+    /// its upstream's token would never be renewed again.
+    pub async fn failed(&mut self) -> tokio::task::JoinError {
+        loop {
+            match self.refreshers.join_next().await {
+                Some(Err(error)) => return error,
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Not ready first; then no new connections, and what was begun comes to its end within the
     /// grace; then the refreshers, whose renewals under way are saved first. Returns how many
     /// connections had to be cut.

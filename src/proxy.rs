@@ -159,7 +159,7 @@ async fn attempt(
     let sent = Instant::now();
     let (response, lease) = route
         .upstream
-        .send(request)
+        .send(request, || replay.moved_at())
         .await
         .map_err(|source| ProxyError::Upstream { upstream: settings.name.clone(), source })?;
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());

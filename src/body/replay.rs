@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 /// The body of one attempt, over the caller's body `B`.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Shared<B> {
     attempt: u32,
     broken: bool,
     ended: bool,
+    /// When the caller's body last moved on.
+    moved_at: Instant,
     /// The attempt that waits for more of the body, to be told when it is superseded.
     waiting: Option<Waker>,
 }
@@ -102,9 +105,16 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         } else {
             Kept::Frames { first: Bytes::new(), rest: BytesMut::new(), trailers: None }
         };
-        let (attempt, broken, ended, waiting) = (0, false, false, None);
-        let shared = Shared { body, limit, kept, attempt, broken, ended, waiting };
-        Self::Tee(Rc::new(RefCell::new(shared)))
+        Self::Tee(Rc::new(RefCell::new(Shared {
+            body,
+            limit,
+            kept,
+            attempt: 0,
+            broken: false,
+            ended: false,
+            moved_at: Instant::now(),
+            waiting: None,
+        })))
     }
 
     /// The body of the next attempt. An earlier attempt that is still being sent breaks off.
@@ -119,6 +129,14 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         }
         let sent = Sent::Nothing;
         ReplayBody::Tee(Attempt { shared: shared.clone(), number: state.attempt, sent })
+    }
+
+    /// When the body last moved on; `None` without a body.
+    pub fn moved_at(&self) -> Option<Instant> {
+        match self {
+            Self::Empty => None,
+            Self::Tee(shared) => Some(shared.borrow().moved_at),
+        }
     }
 
     /// Whether the next attempt would send the same body to the byte.
@@ -236,6 +254,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
                 Poll::Ready(Some(Err(ReplayError::Caller(error))))
             }
             Poll::Ready(Some(Ok(frame))) => {
+                self.moved_at = Instant::now();
                 // A second attempt has no third: what it reads anew need not be kept.
                 if self.attempt == 1 {
                     self.kept.keep(&frame, self.limit);

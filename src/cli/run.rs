@@ -13,8 +13,11 @@ pub(super) fn run(file: &ConfigFile, arguments: &Arguments) -> Result<(), Failur
     arguments.init_log(&config.log)?;
     runtime()?.block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
-        let gateway = app::start(config).await.map_err(Failure::failed)?;
-        let signal = shutdown.recv().await;
+        let mut gateway = app::start(config).await.map_err(Failure::failed)?;
+        let signal = tokio::select! {
+            signal = shutdown.recv() => signal,
+            error = gateway.failed() => return Err(Failure::failed(error)),
+        };
         info!(signal, "stopping: what has begun comes to its end");
         tokio::select! {
             left = gateway.stop() => match left {

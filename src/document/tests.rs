@@ -335,7 +335,7 @@ fn p26_values_that_may_be_secret_are_stars() {
         ("upstream.app_id = \"hunter22\"", "app_id = \"********\""),
         ("a.Hunter22= \"\"\"\nmode\"\"\"", "a.********= \"\"\"\n"),
         ("Hunter22= \"\"\"\nmode\"\"\"", "********= \"\"\"\n"),
-        ("workers = 4_0hunter22'", "workers = **********'"),
+        ("workers = 4_0HUNT/22'", "workers = **********'"),
         ("mode = \"hunter22", "mode = \"********"),
         ("mode = 1\napp_secret = 12 34", "********** = ** **"),
     ];

@@ -8,6 +8,7 @@
 //!   goes to another connection. Nothing else is ever sent twice here.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use super::connect::{ConnectError, Connector};
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// From the moment a request is sent to the first byte of its answer.
+    /// From the last moment that the request moved on to the first byte of its answer.
     pub first_byte: Duration,
     /// How long a connection may lie unused. Shorter than the peer's own limit, or a request will
     /// meet the peer's goodbye.
@@ -91,13 +92,15 @@ where
         Self(Rc::new(Inner { connector, config, idle, active_gauge, idle_gauge }))
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer. `moved_at` tells when its body last
+    /// moved on: a long upload is no silence of the upstream's.
     ///
     /// # Errors
     /// When there is no answer. The request is not sent again: the upstream may have acted on it.
     pub async fn send(
         &self,
         mut request: Request<B>,
+        moved_at: impl Fn() -> Option<Instant>,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
         loop {
             let (mut lease, reused) = match self.checkout() {
@@ -105,11 +108,20 @@ where
                 None => (self.lease(self.0.connector.connect().await?), false),
             };
             let first_byte = self.0.config.first_byte;
-            let answer = lease.sender.try_send_request(request);
-            match timeout_at(Instant::now() + first_byte, answer).await {
-                Ok(Ok(response)) => return Ok((response, lease)),
-                Err(_) => return Err(SendError::Silent(first_byte)),
-                Ok(Err(mut error)) => match error.take_message() {
+            let mut answer = pin!(lease.sender.try_send_request(request));
+            let mut deadline = Instant::now() + first_byte;
+            let answered = loop {
+                match (timeout_at(deadline, answer.as_mut()).await, moved_at()) {
+                    (Ok(answered), _) => break answered,
+                    (Err(_), Some(moved)) if moved + first_byte > deadline => {
+                        deadline = moved + first_byte;
+                    }
+                    (Err(_), _) => return Err(SendError::Silent(first_byte)),
+                }
+            };
+            match answered {
+                Ok(response) => return Ok((response, lease)),
+                Err(mut error) => match error.take_message() {
                     Some(unsent) if reused => request = unsent,
                     _ => return Err(SendError::Broken(error.into_error())),
                 },

@@ -74,6 +74,6 @@ fn p16_the_day_of_the_cap_begins_where_the_vendor_is() {
     let limits = read(AICLK).expect("a good description").limits;
     assert_eq!((limits.per_day, limits.day_offset), (300, 8 * 3600));
     for (text, seconds) in [("+08:00", Some(28_800)), ("-03:30", Some(-12_600)), ("8", None)] {
-        assert_eq!(offset_seconds(text), seconds, "{text}");
+        assert_eq!(read::offset_seconds(text), seconds, "{text}");
     }
 }
