@@ -19,6 +19,7 @@ use crate::config::{Config, StoreConfig, UpstreamConfig};
 use crate::drain::Drain;
 use crate::headers::host_name;
 use crate::proxy::guard::Guard;
+use crate::proxy::inspect::LookLimits;
 use crate::proxy::route::Settings;
 use crate::proxy::strip::Strip;
 use crate::readiness::Readiness;
@@ -241,7 +242,7 @@ fn assemble(
         strip,
         tokens: tokens.clone(),
         rules: config.rules,
-        look_limit: config.look_limit,
+        look: LookLimits { bytes: config.look_limit, pause: timeouts.idle },
         replay_limit: config.replay_limit,
         never_resend: config.never_resend,
         idle: timeouts.idle,

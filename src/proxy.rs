@@ -116,7 +116,8 @@ impl Proxy {
             settings.tokens.refresh_soon(token.generation);
             return Ok(first.hand_on(route, flight, Some(Retry::Skipped(skip))));
         }
-        let Ok(fresh) = settings.tokens.newer_than(token.generation).await else {
+        let newer = settings.tokens.newer_than(token.generation);
+        let Ok(fresh) = replay.paused(newer).await else {
             return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoToken))));
         };
         let second = match attempt(route, &head, &replay, &fresh).await {
@@ -165,8 +166,7 @@ async fn attempt(
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     let mut response = response.map(Peeked::new);
-    let rule =
-        inspect::inspect(&settings.rules, settings.look_limit, &head.method, &mut response).await;
+    let rule = inspect::inspect(&settings.rules, settings.look, &head.method, &mut response).await;
     let rejected = rule.map(|rule| Rejected { rule, verdict: settings.rules.get(rule).verdict() });
     Ok(Answer { response, lease, rejected })
 }

@@ -56,6 +56,9 @@ pub struct Shared<B> {
     attempt: u32,
     broken: bool,
     ended: bool,
+    /// While a newer token is awaited nothing more is read: what is kept must still be all that
+    /// was read when the next attempt begins.
+    paused: bool,
     /// When the caller's body last moved on.
     moved_at: Instant,
     /// The attempt that waits for more of the body, to be told when it is superseded.
@@ -112,6 +115,7 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
             attempt: 0,
             broken: false,
             ended: false,
+            paused: false,
             moved_at: Instant::now(),
             waiting: None,
         })))
@@ -124,11 +128,25 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         };
         let mut state = shared.borrow_mut();
         state.attempt += 1;
+        state.paused = false;
         if let Some(waiting) = state.waiting.take() {
             waiting.wake();
         }
         let sent = Sent::Nothing;
         ReplayBody::Tee(Attempt { shared: shared.clone(), number: state.attempt, sent })
+    }
+
+    /// Completes with `meanwhile`; until then the attempt under way reads no more of the body.
+    pub async fn paused<T>(&self, meanwhile: impl Future<Output = T>) -> T {
+        let Self::Tee(shared) = self else { return meanwhile.await };
+        shared.borrow_mut().paused = true;
+        let result = meanwhile.await;
+        let mut state = shared.borrow_mut();
+        state.paused = false;
+        if let Some(waiting) = state.waiting.take() {
+            waiting.wake();
+        }
+        result
     }
 
     /// When the body last moved on; `None` without a body.
@@ -197,6 +215,10 @@ impl<B: Body<Data = Bytes> + Unpin> Attempt<B> {
         let mut state = self.shared.borrow_mut();
         if state.attempt != self.number {
             return Poll::Ready(Some(Err(ReplayError::Superseded)));
+        }
+        if state.paused {
+            state.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         // The first attempt passes on what it reads; only later ones begin with what was kept.
         if self.number > 1

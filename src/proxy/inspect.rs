@@ -1,17 +1,34 @@
 //! The look at the head of an answer: is it a rejection?
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
 use http::{Method, Response, StatusCode};
+use http_body::Frame;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::body::decode::Decoder;
 use crate::body::peek::Peeked;
 use crate::vendor::rules::{Look, Progress, RuleIndex, Rules};
 
+/// How far a look goes.
+#[derive(Clone, Copy, Debug)]
+pub struct LookLimits {
+    /// Bytes of the answer, before or after decoding.
+    pub bytes: usize,
+    /// The longest pause within the answer; then it is handed on as it is.
+    pub pause: Duration,
+}
+
 /// Applies the rules to an answer, reading no further into it than the first deciding byte, and no
-/// further than `limit` bytes before or after decoding. What was read is still in the body.
+/// further than the limits. What was read is still in the body.
 pub async fn inspect(
     rules: &Rules,
-    limit: usize,
+    limits: LookLimits,
     method: &Method,
     response: &mut Response<Peeked<Incoming>>,
 ) -> Option<RuleIndex> {
@@ -27,9 +44,10 @@ pub async fn inspect(
         return look.finish();
     };
     let body = response.body_mut();
+    let limit = limits.bytes;
     let (mut read, mut decoded) = (0, 0);
     let mut text = Vec::new();
-    while let Some(frame) = body.read_ahead().await {
+    while let Some(frame) = read_ahead(body, limits.pause).await {
         let Some(data) = frame.data_ref() else { break };
         read += data.len();
         let plain: &[u8] = if decoder.is_identity() {
@@ -50,6 +68,16 @@ pub async fn inspect(
         }
     }
     look.finish()
+}
+
+/// The next frame, if it comes within the pause. Most answers are there as a whole: a timer is made
+/// only when one is not.
+async fn read_ahead(body: &mut Peeked<Incoming>, pause: Duration) -> Option<&Frame<Bytes>> {
+    let mut ahead = pin!(body.read_ahead());
+    match poll_fn(|cx| Poll::Ready(ahead.as_mut().poll(cx))).await {
+        Poll::Ready(frame) => frame,
+        Poll::Pending => timeout(pause, ahead).await.ok().flatten(),
+    }
 }
 
 fn has_no_body(method: &Method, status: StatusCode) -> bool {

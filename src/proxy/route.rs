@@ -20,6 +20,7 @@ use crate::vendor::rules::Rules;
 
 use super::error::ProxyError;
 use super::guard::Guard;
+use super::inspect::LookLimits;
 use super::strip::Strip;
 
 /// One upstream as one worker serves it.
@@ -44,8 +45,7 @@ pub struct Settings {
     pub strip: Strip,
     pub tokens: Tokens,
     pub rules: Rules,
-    /// Bytes of an answer, decoded, that a look may read.
-    pub look_limit: usize,
+    pub look: LookLimits,
     /// Bytes of a request's body that are kept for a replay.
     pub replay_limit: usize,
     pub never_resend: Vec<PathPattern>,

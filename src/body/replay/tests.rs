@@ -120,6 +120,32 @@ async fn a_superseded_attempt_that_waits_is_woken() {
     assert!(matches!(woken, Some(Err(ReplayError::Superseded))), "{woken:?}");
 }
 
+#[tokio::test]
+async fn p10_while_a_token_is_awaited_nothing_more_is_read() {
+    let replay = Replay::new(Pieces::of(&[b"12345", b"67890"]), 9);
+    let mut first = replay.attempt();
+    take(&mut first, 1).await;
+    assert_eq!(replay.check(), Ok(()));
+    // The rest would go beyond the limit, and the second attempt would lack what was before it.
+    let waiting = async {
+        let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut first).poll_frame(cx))).await;
+        assert!(next.is_pending(), "{next:?}");
+    };
+    replay.paused(waiting).await;
+    assert_eq!(replay.check(), Ok(()));
+    let second = replay.attempt().collect().await.expect("sent again").to_bytes();
+    assert_eq!(second, "1234567890");
+}
+
+#[tokio::test]
+async fn p10_an_attempt_that_is_handed_on_after_all_reads_on() {
+    let replay = Replay::new(Pieces::of(&[b"12345", b"67890"]), 9);
+    let mut first = replay.attempt();
+    take(&mut first, 1).await;
+    replay.paused(async {}).await;
+    assert_eq!(take(&mut first, 1).await, b"67890");
+}
+
 #[test]
 fn requests_without_a_body_need_nothing() {
     let replay = Replay::new(Pieces::default(), 1024);
