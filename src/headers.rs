@@ -1,6 +1,8 @@
 //! What is known of header fields: which end at the next hop, which ones a browser sends, and what
 //! a `Host` names.
 
+use std::sync::LazyLock;
+
 use http::header::{self, HeaderMap, HeaderName};
 
 /// Names to be taken out of a header, found with one pass over it.
@@ -38,6 +40,7 @@ impl NameSet {
 /// Takes out what is meant for this hop alone (RFC 9110, 7.6.1): the fields that `Connection`
 /// names, and the known ones. `Trailer` stays: it announces what travels on.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    static KNOWN: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(HOP_BY_HOP));
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -46,9 +49,10 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         .filter(|name| !FRAMING.contains(name))
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    for name in &named {
         headers.remove(name);
     }
+    KNOWN.remove_from(headers);
 }
 
 /// Whether the request bears a mark of a web page of another origin. Programs send neither field.
@@ -85,15 +89,15 @@ fn fold(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
 }
 
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// What `Connection` must not take out, though it may try.
