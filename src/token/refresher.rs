@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock;
@@ -251,6 +251,7 @@ impl<E: TokenEndpoint> Refresher<E> {
                     reason = reason.as_str(),
                     outcome = outcome.as_str(),
                     generation = self.cache.generation(),
+                    seconds_left = self.seconds_left(),
                     "token renewed"
                 );
             }
@@ -264,9 +265,15 @@ impl<E: TokenEndpoint> Refresher<E> {
                 self.failure = Some(Failure { error, at: now, until: now + wait });
                 self.renew_at = now + wait;
                 let serving = self.cache.living(now).is_some();
-                warn!(upstream, reason = reason.as_str(), outcome = outcome.as_str(), %detail,
-                    retry_in = %humantime::format_duration(rounded(wait)), serving,
-                    "token not renewed");
+                let retry_in = humantime::format_duration(rounded(wait));
+                let (reason, outcome) = (reason.as_str(), outcome.as_str());
+                if setback.needs_a_person {
+                    error!(upstream, reason, outcome, %detail, %retry_in, serving,
+                        "token not renewed, and it will not be without you");
+                } else {
+                    warn!(upstream, reason, outcome, %detail, %retry_in, serving,
+                        "token not renewed");
+                }
             }
         }
         self.report(Some(LastRefresh {
@@ -293,6 +300,11 @@ impl<E: TokenEndpoint> Refresher<E> {
         let until = now + error.retry_after;
         self.failure = Some(Failure { error: error.clone(), at: now, until });
         error
+    }
+
+    fn seconds_left(&self) -> u64 {
+        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
+        record.map_or(0, |record| clock::until(record.expires_at).as_secs())
     }
 
     /// Whether the token in hand promised to live on for more than the largest margin of its life.

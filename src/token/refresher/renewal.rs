@@ -25,6 +25,8 @@ pub(super) struct Setback {
     pub(super) detail: String,
     /// When to try again, where that is known.
     pub(super) wait: Option<Duration>,
+    /// Trying again will not help.
+    pub(super) needs_a_person: bool,
 }
 
 impl<E: TokenEndpoint> Refresher<E> {
@@ -39,6 +41,7 @@ impl<E: TokenEndpoint> Refresher<E> {
             outcome: Outcome::Budget,
             detail: spent.to_string(),
             wait: Some(spent.opens_in()),
+            needs_a_person: false,
         })?;
         self.respect_vendor_interval().await?;
 
@@ -83,8 +86,12 @@ impl<E: TokenEndpoint> Refresher<E> {
 
     /// Makes a record what requests carry.
     pub(super) fn publish(&mut self, record: &Record) -> Result<(), Setback> {
-        let malformed =
-            |detail: String| Setback { outcome: Outcome::Malformed, detail, wait: None };
+        let malformed = |detail: String| Setback {
+            outcome: Outcome::Malformed,
+            detail,
+            wait: None,
+            needs_a_person: false,
+        };
         let Some(access_token) = &record.access_token else {
             return Err(malformed("there is no access token".to_owned()));
         };
@@ -237,7 +244,12 @@ impl<E: TokenEndpoint> Refresher<E> {
         let wait = (last + self.config.vendor_interval).saturating_duration_since(Instant::now());
         if wait > LONGEST_PAUSE {
             let detail = "the vendor wants more time between two calls".to_owned();
-            return Err(Setback { outcome: Outcome::Budget, detail, wait: Some(wait) });
+            return Err(Setback {
+                outcome: Outcome::Budget,
+                detail,
+                wait: Some(wait),
+                needs_a_person: false,
+            });
         }
         sleep(wait).await;
         Ok(())
@@ -261,7 +273,8 @@ impl<E: TokenEndpoint> Refresher<E> {
                 format!("the refresh token was refused ({}){cause}: {remedy}", refusals.join("; "))
             }
         };
-        Setback { outcome: Outcome::Refused, detail, wait: None }
+        let wait = refusals.is_empty().then_some(super::LONGEST_RETRY);
+        Setback { outcome: Outcome::Refused, detail, wait, needs_a_person: true }
     }
 
     fn record(&self) -> Option<&Record> {
@@ -301,13 +314,18 @@ impl From<Denied> for Setback {
             Denied::Unreachable(_) => Outcome::Unreachable,
             Denied::Malformed(_) => Outcome::Malformed,
         };
-        Self { outcome, detail: denied.to_string(), wait: None }
+        Self { outcome, detail: denied.to_string(), wait: None, needs_a_person: false }
     }
 }
 
 impl From<StoreError> for Setback {
     fn from(error: StoreError) -> Self {
-        Self { outcome: Outcome::Unsaved, detail: causes(&error), wait: None }
+        Self {
+            outcome: Outcome::Unsaved,
+            detail: causes(&error),
+            wait: None,
+            needs_a_person: false,
+        }
     }
 }
 
