@@ -212,3 +212,6 @@ const PREFIX: &str = "TOKENWARD__";
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);
 /// Kubernetes kills after 30 s.
 const GRACE: Duration = Duration::from_secs(25);
+
+#[cfg(test)]
+mod tests;
