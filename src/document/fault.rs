@@ -52,7 +52,7 @@ impl Fault {
     }
 
     /// The key that a buffering reader (`flatten`, tagged enums) reports without its place.
-    pub(super) fn stray_key(&self) -> Option<&str> {
+    pub(super) fn unplaced_key(&self) -> Option<&str> {
         match &self.problem {
             Problem::UnknownKey { key, .. } if !self.at_key => Some(key),
             _ => None,
@@ -69,11 +69,14 @@ impl Fault {
         }
     }
 
-    /// The key that is missing.
-    pub(super) fn missing_key(&self) -> Option<&'static str> {
-        match self.problem {
-            Problem::MissingKey { key } => Some(key),
-            _ => None,
+    /// Whether a table fails only because these of its keys were refused before.
+    pub(super) fn follows_from(&self, refused: &[&str]) -> bool {
+        match &self.problem {
+            Problem::MissingKey { key } => {
+                refused.iter().any(|other| nearest(other, &[key]).is_some())
+            }
+            Problem::Unfit { .. } | Problem::Said(_) => !refused.is_empty(),
+            Problem::UnknownKey { .. } | Problem::UnknownName { .. } => false,
         }
     }
 

@@ -25,16 +25,14 @@ impl Document {
                 Err(fault) => fault,
             };
             let mut path = fault.path();
-            path.extend(fault.stray_key().map(str::to_owned));
+            path.extend(fault.unplaced_key().map(str::to_owned));
             let (node, steps) = self.root.follow(&path);
             path.truncate(steps);
             if node.can_be_text() && !node.verbatim.replace(true) {
                 as_toml.push((path, fault));
                 continue;
             }
-            // A required key whose value was refused is not missing.
-            let refused = |key| node.child(key).is_some_and(|child| child.refused.get());
-            let follows = fault.missing_key().is_some_and(refused);
+            let follows = fault.follows_from(&node.refused_keys());
             node.refuse(fault.is_stray());
             let is_root = path.is_empty();
             if !follows {

@@ -137,6 +137,11 @@ impl Node {
         }
     }
 
+    pub(super) fn refused_keys(&self) -> Vec<&str> {
+        let refused = self.children().into_iter().filter(|(_, child)| child.refused.get());
+        refused.filter_map(|(key, _)| key).collect()
+    }
+
     /// Passes the value over from now on; with `stray`, its key is hidden. So are keys below it that
     /// are like no keys at all: nobody will look at them any more.
     pub(super) fn refuse(&self, stray: bool) {

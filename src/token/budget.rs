@@ -98,6 +98,11 @@ impl Budget {
         }
     }
 
+    /// Takes the last booking back: the call was never made.
+    pub fn refund(&mut self) {
+        self.ledger.used = self.ledger.used.saturating_sub(1);
+    }
+
     pub fn ledger(&self) -> Ledger {
         self.ledger
     }

@@ -89,7 +89,7 @@ impl Provider {
 
     fn build(&self, said: &TokenRequest) -> Result<reqwest::Request, Denied> {
         let url = Url::parse(&format!("{}{}", self.config.base_url, said.path))
-            .map_err(|error| Denied::Unreachable(format!("bad URL: {error}")))?;
+            .map_err(|error| Denied::NotSent(format!("bad URL: {error}")))?;
         let fields = || said.fields.iter().map(|(name, value)| (name.as_str(), value.expose()));
         let request = self.client.request(said.method.clone(), url);
         let request = match said.encoding {
@@ -150,8 +150,10 @@ async fn read_bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, Denied> 
 
 /// A failure of the network, without the URL: credentials may stand in its query.
 fn unreachable(error: reqwest::Error) -> Denied {
+    let not_sent = error.is_connect() || error.is_builder();
     let text = causes(&error.without_url());
-    Denied::Unreachable(format!("the token endpoint cannot be reached: {text}"))
+    let text = format!("the token endpoint cannot be reached: {text}");
+    if not_sent { Denied::NotSent(text) } else { Denied::Unreachable(text) }
 }
 
 /// Token answers are a few hundred bytes.

@@ -36,7 +36,11 @@ pub enum Denied {
     /// The vendor understood and said no: asking again with the same will not help.
     #[error("the vendor refused: {0}")]
     Refused(String),
-    /// No answer, or one that says that the vendor is in trouble: asking again may help.
+    /// Nothing was sent: no connection could be had.
+    #[error("{0}")]
+    NotSent(String),
+    /// No answer, or one that says that the vendor is in trouble: asking again may help. The vendor
+    /// may have acted all the same.
     #[error("{0}")]
     Unreachable(String),
     /// An answer that does not fit the description.

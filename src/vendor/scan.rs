@@ -21,6 +21,11 @@ pub use self::pointers::{MAX_POINTERS, PointerError, PointerSet, Pointers};
 pub struct Scanner<'p> {
     pointers: &'p Pointers,
     state: State,
+    /// Of the string being read.
+    role: Role,
+    /// Of the `\u12ab`, or of the byte order mark, being read.
+    digits: u8,
+    unit: u16,
     /// The open containers that a pointer leads into; `levels[depth - 1]` is the innermost.
     levels: [Level; MAX_DEPTH],
     depth: usize,
@@ -71,18 +76,18 @@ struct Level {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
-    /// Before the document, with so many bytes of a byte order mark read.
-    Start(usize),
+    /// Before the document.
+    Start,
     FirstKey,
     Key,
     Colon,
     FirstElement,
     Value,
     AfterValue,
-    Text(Role),
-    Escape(Role),
-    /// In `\u12ab`: digits read, and their value.
-    Unicode(Role, u8, u16),
+    Text,
+    Escape,
+    /// In `\u12ab`.
+    Unicode,
     /// A number, `true`, `false` or `null`.
     Word,
     SkipText,
@@ -117,7 +122,10 @@ impl<'p> Scanner<'p> {
     pub fn new(pointers: &'p Pointers, wanted: PointerSet) -> Self {
         Scanner {
             pointers,
-            state: State::Start(0),
+            state: State::Start,
+            role: Role::Key,
+            digits: 0,
+            unit: 0,
             levels: [Level::default(); MAX_DEPTH],
             depth: 0,
             skipping: 0,
@@ -164,7 +172,7 @@ impl<'p> Scanner<'p> {
             }
             let (&byte, rest) = input.split_first()?;
             let stop = match self.state {
-                State::Text(role) => self.text(role, input),
+                State::Text => self.text(input),
                 State::Word => self.word(input),
                 State::SkipText => self.skip_text(input),
                 State::SkipContainer => self.skip_container(input),
@@ -186,15 +194,19 @@ impl<'p> Scanner<'p> {
     /// One byte of what lies around strings and words, or of an escape.
     fn byte(&mut self, state: State, byte: u8) -> Option<Stop<'static>> {
         match (state, byte) {
-            (State::Escape(role), _) => self.escape(role, byte),
-            (State::Unicode(role, digits, unit), _) => self.unicode(role, digits, unit, byte),
+            (State::Escape, _) => self.escape(byte),
+            (State::Unicode, _) => self.unicode(byte),
             (State::SkipEscape, _) => self.state = State::SkipText,
             (_, b' ' | b'\t' | b'\n' | b'\r') => {}
-            (State::FirstKey | State::Key, b'"') => self.begin(State::Text(Role::Key)),
+            (State::FirstKey | State::Key, b'"') => {
+                self.role = Role::Key;
+                self.begin(State::Text);
+            }
             (State::Colon, b':') => self.state = State::Value,
             (State::Value | State::FirstElement, b'"') => {
+                self.role = Role::Value;
                 let wanted = self.scalar();
-                self.begin(if wanted { State::Text(Role::Value) } else { State::SkipText });
+                self.begin(if wanted { State::Text } else { State::SkipText });
             }
             (State::Value | State::FirstElement, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                 self.scalar();
@@ -204,12 +216,12 @@ impl<'p> Scanner<'p> {
             (State::AfterValue, b',') => self.comma(),
             (State::AfterValue | State::FirstKey, b'}') => self.close(false),
             (State::AfterValue | State::FirstElement, b']') => self.close(true),
-            (State::Start(_), b'{' | b'[') => {
+            (State::Start, b'{' | b'[') => {
                 self.hit = self.pending;
                 return self.container(byte);
             }
-            (State::Start(mark), _) if byte == BYTE_ORDER_MARK[mark] => {
-                self.state = State::Start((mark + 1) % BYTE_ORDER_MARK.len());
+            (State::Start, _) if byte == BYTE_ORDER_MARK[usize::from(self.digits)] => {
+                self.digits = (self.digits + 1) % BYTE_ORDER_MARK.len() as u8;
             }
             _ => self.lose(PointerSet::MAX),
         }

@@ -57,10 +57,10 @@ impl<E: TokenEndpoint> Refresher<E> {
         }
         if self.endpoint.can_mint() {
             self.note_call(None, reason).await?;
-            match self.endpoint.mint().await {
+            let answer = self.endpoint.mint().await;
+            match self.heard(answer).await? {
                 Ok(grant) => return self.install(grant, None).await,
-                Err(Denied::Refused(refusal)) => refusals.push(refusal),
-                Err(denied) => return Err(denied.into()),
+                Err(refusal) => refusals.push(refusal),
             }
         }
         Err(self.plea(&refusals))
@@ -125,18 +125,44 @@ impl<E: TokenEndpoint> Refresher<E> {
         seed.into_iter().chain(stored).collect()
     }
 
-    /// Presents a refresh token. The inner error is a refusal: hope goes on.
+    /// Presents a refresh token.
     async fn present(
         &mut self,
         refresh_token: &Secret,
         reason: Reason,
     ) -> Result<Result<Grant, String>, Setback> {
         self.note_call(Some(refresh_token), reason).await?;
-        match self.endpoint.refresh(refresh_token).await {
+        let answer = self.endpoint.refresh(refresh_token).await;
+        self.heard(answer).await
+    }
+
+    /// What a call came to. The inner error is a refusal: hope goes on. Only where the vendor may
+    /// have acted without our hearing of it does the intent stay open.
+    async fn heard(
+        &mut self,
+        answer: Result<Grant, Denied>,
+    ) -> Result<Result<Grant, String>, Setback> {
+        match answer {
             Ok(grant) => Ok(Ok(grant)),
-            Err(Denied::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Denied::Refused(refusal)) => {
+                self.close_intent().await;
+                Ok(Err(refusal))
+            }
+            Err(Denied::NotSent(detail)) => {
+                self.budget.refund();
+                self.close_intent().await;
+                Err(Denied::NotSent(detail).into())
+            }
             Err(denied) => Err(denied.into()),
         }
+    }
+
+    /// If this cannot be saved, the next start only looks for a lost answer that is not lost.
+    async fn close_intent(&mut self) {
+        let Some(entry) = &mut self.entry else { return };
+        entry.intent = None;
+        entry.ledger = self.budget.ledger();
+        let _ = self.store.save(&self.config.upstream, entry.clone()).await;
     }
 
     /// Books the call, and the intent to present this refresh token, before it is made. A store
@@ -149,7 +175,10 @@ impl<E: TokenEndpoint> Refresher<E> {
         entry.intent = presents
             .map(|secret| Intent { presented: secret.fingerprint(), at: clock::wall() })
             .or(entry.intent);
-        self.store.save(&self.config.upstream, entry.clone()).await?;
+        if let Err(error) = self.store.save(&self.config.upstream, entry.clone()).await {
+            self.budget.refund();
+            return Err(error.into());
+        }
         self.entry = Some(entry);
         Ok(())
     }
@@ -311,7 +340,7 @@ impl From<Denied> for Setback {
     fn from(denied: Denied) -> Self {
         let outcome = match denied {
             Denied::Refused(_) => Outcome::Refused,
-            Denied::Unreachable(_) => Outcome::Unreachable,
+            Denied::Unreachable(_) | Denied::NotSent(_) => Outcome::Unreachable,
             Denied::Malformed(_) => Outcome::Malformed,
         };
         Self { outcome, detail: denied.to_string(), wait: None, needs_a_person: false }

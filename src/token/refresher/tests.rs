@@ -398,3 +398,35 @@ async fn p12_rejections_of_every_token_are_bounded_in_a_minute() {
     assert_eq!(fixture.script.calls(), 21, "one at the start, twenty in the minute");
     assert!(fixture.tokens.current().await.is_ok(), "the last token is still served");
 }
+
+#[tokio::test(start_paused = true)]
+async fn p16_calls_that_were_never_sent_are_not_booked() {
+    let mut script = Script::new(HOUR);
+    for _ in 0..50 {
+        script = script.then(Err(Denied::NotSent("connection refused".into())));
+    }
+    let fixture = start_with(script, None, 300).await;
+    while fixture.script.calls() < 20 {
+        advance(60 * SECOND).await;
+    }
+    // The last of them may still be under way.
+    let entry = loop {
+        let entry = fixture.store.load("vendor").await.expect("loaded");
+        if entry.intent.is_none() {
+            break entry;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(entry.ledger.used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p15_a_refusal_closes_the_intent_and_silence_leaves_it_open() {
+    let lost = Denied::Unreachable("no answer".into());
+    for (denied, open) in [(Denied::Refused("no".into()), false), (lost, true)] {
+        let fixture = start(Script::new(HOUR).then(Err(denied)), None).await;
+        fixture.tokens.current().await.expect_err("no token");
+        let entry = fixture.store.load("vendor").await.expect("loaded");
+        assert_eq!(entry.intent.is_some(), open);
+    }
+}

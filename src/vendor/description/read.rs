@@ -217,7 +217,8 @@ impl Reader<'_> {
     }
 
     fn required<T>(&mut self, path: &[&str], value: Option<T>) -> Option<T> {
-        if value.is_none() {
+        // A value that is there but bad has been noted where it was read.
+        if value.is_none() && !self.document.has(path) {
             self.note(path, format!("`{}` is missing", path.join(".")));
         }
         value

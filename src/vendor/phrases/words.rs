@@ -139,4 +139,4 @@ fn ascii(char: char) -> char {
 
 const MAX_WORDS: usize = 120;
 /// No word of the lexicon is longer.
-const MAX_LETTERS: usize = 20;
+pub(super) const MAX_LETTERS: usize = 20;

@@ -165,3 +165,50 @@ impl fmt::Display for Found {
 }
 
 const MAX_SHOWN: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{default_rules, headers, json_headers};
+    use super::*;
+
+    #[test]
+    fn an_explanation_names_the_failed_condition_and_what_was_found() {
+        let rules = default_rules();
+        let explain = |headers: &HeaderMap, body: &str| -> Vec<String> {
+            let outcomes = rules.explain(StatusCode::OK, headers, body.as_bytes()).into_iter();
+            outcomes
+                .map(|outcome| match outcome {
+                    Outcome::Fires => "fires".to_owned(),
+                    Outcome::After(rule) => format!("after {}", rule.place()),
+                    Outcome::Fails(miss) => miss.to_string(),
+                })
+                .collect()
+        };
+        assert_eq!(
+            explain(&json_headers(), r#"{"code":429,"msg":"token expired"}"#),
+            ["the status is 200", "fires", "after 1"]
+        );
+        assert_eq!(
+            explain(&json_headers(), r#"{"code":1,"msg":"balance\ntoo low"}"#),
+            [
+                "the status is 200",
+                r#"/msg is "balance\ntoo low", /message is missing"#,
+                "/code is 1"
+            ]
+        );
+        assert_eq!(
+            explain(&headers("image/png"), ""),
+            [
+                "the status is 200",
+                "image/png bodies are never looked into",
+                "image/png bodies are never looked into"
+            ]
+        );
+        assert_eq!(
+            explain(&HeaderMap::new(), "<html>")[1..],
+            ["the body is not a JSON object or array", "the body is not a JSON object or array"]
+        );
+        let long = explain(&json_headers(), &format!(r#"{{"code":"{}"}}"#, "é".repeat(200)));
+        assert_eq!(long[2], format!("/code is \"{}…", "é".repeat(119)));
+    }
+}

@@ -5,7 +5,12 @@ use http::header::CONTENT_TYPE;
 
 /// The media type of an answer without its parameters, as it came.
 pub(super) fn essence(headers: &HeaderMap) -> Option<&str> {
-    headers.get(CONTENT_TYPE)?.to_str().ok().map(without_parameters)
+    let value = headers.get(CONTENT_TYPE)?.as_bytes();
+    // Nearly every answer, at a tenth of the instructions.
+    if let Some([] | [b';', ..]) = value.strip_prefix(JSON.as_bytes()) {
+        return Some(JSON);
+    }
+    str::from_utf8(value).ok().map(without_parameters)
 }
 
 pub(super) fn without_parameters(value: &str) -> &str {
@@ -15,19 +20,24 @@ pub(super) fn without_parameters(value: &str) -> &str {
 /// Streams that must not be held up, and formats that are no JSON. All else is looked into, for
 /// vendors send JSON as `text/html`, `text/plain` and worse; its first byte settles what is none.
 pub(super) fn never_looked_into(essence: &str) -> bool {
+    if essence == JSON {
+        return false;
+    }
     let Some((top, sub)) = essence.split_once('/') else {
         return false;
     };
     let sub = sub.strip_prefix("x-").unwrap_or(sub);
+    let any_of = |list: &[&str], name: &str| list.iter().any(|one| name.eq_ignore_ascii_case(one));
     if top.eq_ignore_ascii_case("application") {
-        // The usual answer first.
-        !sub.eq_ignore_ascii_case("json") && BINARY.iter().any(|one| sub.eq_ignore_ascii_case(one))
+        any_of(&BINARY, sub)
     } else if top.eq_ignore_ascii_case("text") {
         sub.eq_ignore_ascii_case("event-stream")
     } else {
-        OPAQUE.iter().any(|one| top.eq_ignore_ascii_case(one))
+        any_of(&OPAQUE, top)
     }
 }
+
+const JSON: &str = "application/json";
 
 /// Top-level types.
 const OPAQUE: [&str; 5] = ["multipart", "image", "audio", "video", "font"];

@@ -17,7 +17,7 @@ use crate::vendor::scan::{PointerError, Pointers};
 pub struct RawRule {
     /// For metrics and logs; made from the rule's place when left out.
     pub name: Option<String>,
-    /// HTTP status codes; left out: any below 500.
+    /// HTTP status codes; left out: any.
     pub status: Option<Vec<u16>>,
     /// A media type without parameters; left out: any.
     pub content_type: Option<String>,
@@ -243,3 +243,59 @@ const MAX_PATTERN: usize = 512 << 10;
 const MAX_NEST: u32 = 50;
 /// Of a name, in characters: it becomes a metric label.
 const MAX_NAME: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p32_a_bad_rule_names_the_key_at_fault() {
+        let cases = [
+            ("", "verdict"),
+            ("content_type = 'application/json'", "verdict"),
+            ("name = ''\nstatus = [401]", "name"),
+            ("name = \"a\\u0007\"\nstatus = [401]", "name"),
+            ("status = []", "status"),
+            ("status = [99]", "status"),
+            ("status = [401]\ncontent_type = 'json'", "content_type"),
+            ("status = [401]\ncontent_type = 'text/html; charset=utf-8'", "content_type"),
+            ("pointer = '/a'\nin = [1]\ncontent_type = 'text/event-stream'", "content_type"),
+            ("in = [1]", "in"),
+            ("not_in = [1]", "not_in"),
+            ("pointer = '/a'", "pointer"),
+            ("pointer = 'a'\nin = [1]", "pointer"),
+            ("pointer = '/a'\nin = []", "in"),
+            ("pointer = '/a'\nnot_in = []", "not_in"),
+            ("text = '/a'", "text"),
+            ("text = []\nsays = 'token_dead'", "text"),
+            ("text = ['/a', 'b']\nsays = 'token_dead'", "text"),
+            ("says = 'token_dead'", "says"),
+            ("pattern = 'x'", "pattern"),
+            ("text = '/a'\npattern = ''", "pattern"),
+            ("text = '/a'\npattern = '('", "pattern"),
+            ("text = '/a'\npattern = '(\\w{200}){200}'", "pattern"),
+            ("text = '/a'\npattern = 'x'\nsays = 'token_dead'", "says"),
+        ];
+        for (toml, key) in cases {
+            let toml = format!("verdict = 'expired'\n{toml}");
+            let raw = toml::from_str(&toml).unwrap();
+            let error = Rule::new(raw).expect_err(&toml);
+            assert_eq!(error.key(), key, "{toml}: {error}");
+        }
+        for unknown in
+            ["verdict = 'expired'\nstatuses = [401]", "status = [401]", "verdict = 'dead'"]
+        {
+            toml::from_str::<RawRule>(unknown).expect_err(unknown);
+        }
+    }
+
+    #[test]
+    fn useful_patterns_are_not_too_large() {
+        for pattern in
+            [r"(?i)\btoken\b.{0,20}\b(expired|invalid)\b", r"^\w+ \d{1,10} 过期$", r"\w{1,8}"]
+        {
+            let toml = format!("text = '/a'\npattern = '{pattern}'\nverdict = 'expired'");
+            Rule::new(toml::from_str(&toml).unwrap()).unwrap();
+        }
+    }
+}

@@ -73,13 +73,8 @@ impl Rule {
         self.value.is_some() || self.text.is_some()
     }
 
-    /// A rule that names no status does not fire on a 5xx: the vendor is in trouble then, whatever
-    /// it says of tokens.
     pub(super) fn status_holds(&self, status: StatusCode) -> bool {
-        match &self.status {
-            Some(list) => list.contains(&status),
-            None => !status.is_server_error(),
-        }
+        self.status.as_ref().is_none_or(|list| list.contains(&status))
     }
 
     /// `found` is without parameters.
@@ -120,7 +115,7 @@ impl TextCondition {
 /// `200.0`) is brought to plain digits.
 fn comparable<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
     if let Value::Number(text) = value
-        && text.contains(['.', 'e', 'E'])
+        && text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
         && let Ok(number) = text.parse::<f64>()
     {
         return Some(Cow::Owned(number.to_string()));

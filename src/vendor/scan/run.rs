@@ -5,15 +5,15 @@ use memchr::memchr2;
 use super::{Kind, PointerSet, Role, Scanner, State, Stop};
 
 impl Scanner<'_> {
-    pub(super) fn text<'i>(&mut self, role: Role, input: &mut &'i [u8]) -> Option<Stop<'i>> {
+    pub(super) fn text<'i>(&mut self, input: &mut &'i [u8]) -> Option<Stop<'i>> {
         let bytes = *input;
-        let end = memchr2(b'"', b'\\', bytes);
+        let end = end_of_text(bytes);
         let (run, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
         *input = rest.get(1..).unwrap_or_default();
         if end.is_none_or(|end| bytes[end] == b'\\') {
             self.keep(run);
             if end.is_some() {
-                self.state = State::Escape(role);
+                self.state = State::Escape;
             }
             return None;
         }
@@ -21,9 +21,13 @@ impl Scanner<'_> {
             self.capture.push(run);
             self.capture.finish();
         }
-        match role {
+        match self.role {
             Role::Key => {
                 self.key(run);
+                if let Some(rest) = input.strip_prefix(b":") {
+                    *input = rest;
+                    self.state = State::Value;
+                }
                 None
             }
             Role::Value => {
@@ -53,7 +57,7 @@ impl Scanner<'_> {
         Some(Stop::Scalar(kind, run))
     }
 
-    pub(super) fn escape(&mut self, role: Role, byte: u8) {
+    pub(super) fn escape(&mut self, byte: u8) {
         let plain = match byte {
             b'"' | b'\\' | b'/' => byte,
             b'b' => 0x08,
@@ -62,25 +66,26 @@ impl Scanner<'_> {
             b'r' => b'\r',
             b't' => b'\t',
             b'u' => {
-                self.state = State::Unicode(role, 0, 0);
+                self.digits = 0;
+                self.unit = 0;
+                self.state = State::Unicode;
                 return;
             }
             _ => return self.lose(PointerSet::MAX),
         };
         self.capture.push(&[plain]);
-        self.state = State::Text(role);
+        self.state = State::Text;
     }
 
-    pub(super) fn unicode(&mut self, role: Role, digits: u8, unit: u16, byte: u8) {
+    pub(super) fn unicode(&mut self, byte: u8) {
         let Some(digit) = char::from(byte).to_digit(16) else {
             return self.lose(PointerSet::MAX);
         };
-        let unit = unit << 4 | digit as u16;
-        if digits < 3 {
-            self.state = State::Unicode(role, digits + 1, unit);
-        } else {
-            self.capture.push_utf16(unit);
-            self.state = State::Text(role);
+        self.unit = self.unit << 4 | digit as u16;
+        self.digits += 1;
+        if self.digits == 4 {
+            self.capture.push_utf16(self.unit);
+            self.state = State::Text;
         }
     }
 
@@ -131,6 +136,14 @@ impl Scanner<'_> {
     }
 }
 
+/// Where the string goes no further without a change: at its end or an escape.
+fn end_of_text(bytes: &[u8]) -> Option<usize> {
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+    // Most keys are short, and a vector search costs as much as this many bytes.
+    let near = bytes[..bytes.len().min(SHORT)].iter().position(ends);
+    near.or_else(|| memchr2(b'"', b'\\', bytes.get(SHORT..)?).map(|at| at + SHORT))
+}
+
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
@@ -144,3 +157,5 @@ fn kind_of(word: &[u8]) -> Option<Kind> {
         _ => None,
     }
 }
+
+const SHORT: usize = 12;
