@@ -65,6 +65,11 @@ impl Decoder {
         codings.next().is_none().then_some(Decoder { coding, barren: 0, over: false })
     }
 
+    /// The body is not encoded: it can be looked at as it is.
+    pub fn is_identity(&self) -> bool {
+        matches!(self.coding, Coding::Identity)
+    }
+
     /// Appends to `out` what `input`, the next bytes of the body, decodes to, but no more than
     /// `limit` bytes; after that many the decoder is done and takes no more. An error leaves in
     /// `out` what was decoded before it.

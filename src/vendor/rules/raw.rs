@@ -17,7 +17,7 @@ use crate::vendor::scan::{PointerError, Pointers};
 pub struct RawRule {
     /// For metrics and logs; made from the rule's place when left out.
     pub name: Option<String>,
-    /// HTTP status codes; left out: any.
+    /// HTTP status codes; left out: any below 500.
     pub status: Option<Vec<u16>>,
     /// A media type without parameters; left out: any.
     pub content_type: Option<String>,

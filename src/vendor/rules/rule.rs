@@ -73,8 +73,13 @@ impl Rule {
         self.value.is_some() || self.text.is_some()
     }
 
+    /// A rule that names no status does not fire on a 5xx: the vendor is in trouble then, whatever
+    /// it says of tokens.
     pub(super) fn status_holds(&self, status: StatusCode) -> bool {
-        self.status.as_ref().is_none_or(|list| list.contains(&status))
+        match &self.status {
+            Some(list) => list.contains(&status),
+            None => !status.is_server_error(),
+        }
     }
 
     /// `found` is without parameters.
