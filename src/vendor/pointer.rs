@@ -1,26 +1,17 @@
 //! JSON pointers (RFC 6901), checked when they are read.
 
+use super::scan::{PointerError, Pointers};
+
 /// A pointer to a member: `/data/access_token`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(String);
 
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PointerSyntax {
-    #[error("a JSON pointer begins with `/`")]
-    NoSlash,
-    #[error("in a JSON pointer `~` is written `~0`, and `/` within a name `~1`")]
-    BadEscape,
-}
-
 impl Pointer {
     /// # Errors
     /// When the text is not a pointer to a member.
-    pub fn parse(text: &str) -> Result<Self, PointerSyntax> {
-        if !text.starts_with('/') {
-            return Err(PointerSyntax::NoSlash);
-        }
-        let escaped_well = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-        if escaped_well { Ok(Self(text.to_owned())) } else { Err(PointerSyntax::BadEscape) }
+    pub fn parse(text: &str) -> Result<Self, PointerError> {
+        Pointers::check(text)?;
+        Ok(Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -42,7 +33,7 @@ mod tests {
     fn pointers_are_checked_and_taken_apart() {
         let pointer = Pointer::parse("/a~1b/c~0d").expect("a pointer");
         assert_eq!(pointer.segments(), ["a/b", "c~d"]);
-        assert_eq!(Pointer::parse("code"), Err(PointerSyntax::NoSlash));
-        assert_eq!(Pointer::parse("/a~2"), Err(PointerSyntax::BadEscape));
+        assert_eq!(Pointer::parse("code"), Err(PointerError::NoSlash));
+        assert_eq!(Pointer::parse("/a~2"), Err(PointerError::BadEscape));
     }
 }
