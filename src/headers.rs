@@ -29,6 +29,11 @@ impl NameSet {
             && self.names.iter().any(|known| known.bytes().eq(name.bytes().map(fold)))
     }
 
+    /// Whether a field of one of these names is there.
+    pub fn is_in(&self, headers: &HeaderMap) -> bool {
+        headers.keys().any(|name| self.contains(name.as_str()))
+    }
+
     /// Takes every field of these names out.
     pub fn remove_from(&self, headers: &mut HeaderMap) {
         while let Some(name) = headers.keys().find(|name| self.contains(name.as_str())).cloned() {
@@ -41,12 +46,17 @@ impl NameSet {
 /// names, and the known ones. `Trailer` stays: it announces what travels on.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     static KNOWN: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(HOP_BY_HOP));
+    if !KNOWN.is_in(headers) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .map(str::trim)
+        .filter(|name| !OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option)))
+        .filter_map(|name| HeaderName::try_from(name).ok())
         .filter(|name| !FRAMING.contains(name))
         .collect();
     for name in &named {
@@ -99,6 +109,9 @@ const HOP_BY_HOP: [&str; 8] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// What `Connection` says without naming a field, and a field that goes anyway.
+const OPTIONS: [&str; 3] = ["keep-alive", "close", "upgrade"];
 
 /// What `Connection` must not take out, though it may try.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::HOST];
