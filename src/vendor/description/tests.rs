@@ -1,3 +1,4 @@
+use super::reader::offset_seconds;
 use super::*;
 
 const JING: &str = include_str!("../../../config/vendors/jing.toml");
