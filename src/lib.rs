@@ -22,7 +22,9 @@
 //!
 //! | floor | modules | question |
 //! |---|---|---|
-//! | 5 | [`cli`], [`app`], [`worker`], [`config`] | how is it put together? |
+//! | 7 | [`cli`] | what can be asked for? |
+//! | 6 | [`app`] | how is it put together? |
+//! | 5 | [`worker`], [`config`] | who carries requests, and what has the operator said? |
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
 //! | 2 | [`vendor`], [`body`], [`headers`] | what is an API like, what is HTTP like? |

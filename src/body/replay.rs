@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use prometheus::IntCounter;
 use tokio::time::Instant;
 
 /// The body of one attempt, over the caller's body `B`.
@@ -61,6 +62,7 @@ pub struct Shared<B> {
     paused: bool,
     /// When the caller's body last moved on.
     moved_at: Instant,
+    passed: IntCounter,
     /// The attempt that waits for more of the body, to be told when it is superseded.
     waiting: Option<Waker>,
 }
@@ -98,8 +100,9 @@ type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
 // === impl Replay ===
 
 impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
-    /// `limit` is in bytes. A body whose announced length is beyond it is not kept at all.
-    pub fn new(body: B, limit: usize) -> Self {
+    /// `limit` is in bytes. A body whose announced length is beyond it is not kept at all. `passed`
+    /// counts the bytes that come from the caller, once each.
+    pub fn new(body: B, limit: usize, passed: &IntCounter) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
@@ -117,6 +120,7 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
             ended: false,
             paused: false,
             moved_at: Instant::now(),
+            passed: passed.clone(),
             waiting: None,
         })))
     }
@@ -277,6 +281,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.moved_at = Instant::now();
+                self.passed.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
                 // A second attempt has no third: what it reads anew need not be kept.
                 if self.attempt == 1 {
                     self.kept.keep(&frame, self.limit);

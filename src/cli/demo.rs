@@ -60,7 +60,7 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
         let sandbox = Sandbox::new(settings.clone());
         let vendors = tokio::spawn(sandbox.serve(listener, stop.clone()));
 
-        let ports = tour::Ports { admin: free(9464), jing: free(8081), aiclk: free(8082) };
+        let ports = tour::Ports { admin: free(9464), vendors: [free(8081), free(8082)] };
         let text = tour::config(vendors_at, &settings, ports);
         let (document, mut report) = Document::parse("the demo's config", text);
         let config = parse::config(&document, Path::new("."), &mut report);

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::{Request, body::Incoming};
-use sha2::{Digest, Sha256};
 
 /// One request, whole.
 pub(super) struct Received {
@@ -44,7 +44,7 @@ impl ReceivedBody {
     async fn read(mut body: Incoming) -> Self {
         let mut kept = Vec::new();
         let mut length = 0;
-        let mut hasher = Sha256::new();
+        let mut hasher = digest::Context::new(&digest::SHA256);
         let mut trailers = None;
         let mut complete = true;
         while let Some(frame) = body.frame().await {
@@ -62,7 +62,9 @@ impl ReceivedBody {
                 Err(frame) => trailers = frame.into_trailers().ok(),
             }
         }
-        Self { kept: kept.into(), length, sha256: hasher.finalize().into(), trailers, complete }
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(hasher.finish().as_ref());
+        Self { kept: kept.into(), length, sha256, trailers, complete }
     }
 
     /// The body, if all of it was kept.

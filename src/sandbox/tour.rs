@@ -9,13 +9,14 @@ use super::{Settings, Vendor};
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     pub admin: SocketAddr,
-    pub jing: SocketAddr,
-    pub aiclk: SocketAddr,
+    /// In the order of [`Vendor::ALL`].
+    pub vendors: [SocketAddr; 2],
 }
 
 /// The config that a newcomer would write for these vendors.
 pub fn config(vendors: SocketAddr, settings: &Settings, ports: Ports) -> String {
-    let (jing, aiclk) = (Vendor::Jing.name(), Vendor::Aiclk.name());
+    let [jing, aiclk] = Vendor::ALL.map(Vendor::name);
+    let [first, second] = ports.vendors;
     format!(
         r#"
 [admin]
@@ -42,8 +43,6 @@ credentials.client_id = "{client_id}"
 credentials.refresh_token = "{refresh_token}"
 "#,
         admin = ports.admin,
-        first = ports.jing,
-        second = ports.aiclk,
         app_id = settings.jing.app_id,
         app_secret = settings.jing.app_secret,
         client_id = settings.aiclk.client_id,

@@ -81,7 +81,8 @@ pub struct TokenMetrics {
     pub expiry: IntGauge,
     pub last_success: IntGauge,
     pub early_deaths: IntCounter,
-    pub budget_remaining: IntGauge,
+    budget_remaining: OnceLock<IntGauge>,
+    budget_family: IntGaugeVec,
 }
 
 /// Adds one to a gauge for as long as it lives.
@@ -255,7 +256,8 @@ impl Metrics {
             expiry: self.expiry.with_label_values(&of),
             last_success: self.last_success.with_label_values(&of),
             early_deaths: self.early_deaths.with_label_values(&of),
-            budget_remaining: self.budget_remaining.with_label_values(&of),
+            budget_remaining: OnceLock::new(),
+            budget_family: self.budget_remaining.clone(),
         }
     }
 
@@ -306,6 +308,14 @@ impl Requests {
 // === impl TokenMetrics ===
 
 impl TokenMetrics {
+    /// An upstream without a cap has no such gauge: 0 would be an alarm.
+    pub fn budget_left(&self, left: u32) {
+        let gauge = self
+            .budget_remaining
+            .get_or_init(|| self.budget_family.with_label_values(&[self.upstream.as_str()]));
+        gauge.set(i64::from(left));
+    }
+
     pub fn refreshed(&self, reason: &str, outcome: &str, took: Duration) {
         self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
         self.duration.observe(took.as_secs_f64());

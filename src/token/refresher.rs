@@ -328,7 +328,7 @@ impl<E: TokenEndpoint> Refresher<E> {
         self.metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.metrics.expiry.set(expires_at.map_or(0, seconds));
         if let Some(left) = budget.left() {
-            self.metrics.budget_remaining.set(i64::from(left));
+            self.metrics.budget_left(left);
         }
         if self.cache.living(Instant::now()).is_some() {
             self.part.ready();

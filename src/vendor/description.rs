@@ -176,7 +176,7 @@ impl AnswerShape {
     }
 }
 
-/// `OGW_ACCESS_TOKEN`, `ogw-access-token` and `Ogw_Access_Token` are one name.
+/// `ACCESS_TOKEN`, `access-token` and `Access_Token` are one name.
 pub fn same_name(one: &str, other: &str) -> bool {
     let fold = |byte: u8| {
         if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }

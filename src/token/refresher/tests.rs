@@ -1,5 +1,5 @@
-use std::collections::VecDeque;
-use std::sync::Mutex;
+mod script;
+
 use std::time::SystemTime;
 
 use tokio::task::JoinHandle;
@@ -12,85 +12,7 @@ use super::super::wire::{Denied, Grant};
 use super::*;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
-use crate::vendor::template::Values;
-
-/// A token endpoint that answers from a script, and then goes on with fresh tokens.
-#[derive(Clone, Default)]
-struct Script(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    answers: VecDeque<Result<Grant, Denied>>,
-    presented: Vec<String>,
-    mints: usize,
-    issued: usize,
-    can_mint: bool,
-    life: Duration,
-    delay: Duration,
-}
-
-impl Script {
-    fn new(life: Duration) -> Self {
-        let script = Self::default();
-        script.state().life = life;
-        script
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("no test thread panics with it")
-    }
-
-    fn then(self, answer: Result<Grant, Denied>) -> Self {
-        self.state().answers.push_back(answer);
-        self
-    }
-
-    fn calls(&self) -> usize {
-        let state = self.state();
-        state.presented.len() + state.mints
-    }
-
-    async fn answer(&self) -> Result<Grant, Denied> {
-        let delay = self.state().delay;
-        tokio::time::sleep(delay).await;
-        let mut state = self.state();
-        let life = state.life;
-        if let Some(answer) = state.answers.pop_front() {
-            return answer;
-        }
-        state.issued += 1;
-        Ok(grant(&format!("access-{}", state.issued), Some(&format!("r{}", state.issued)), life))
-    }
-}
-
-impl TokenEndpoint for Script {
-    fn can_refresh(&self) -> bool {
-        true
-    }
-
-    fn can_mint(&self) -> bool {
-        self.state().can_mint
-    }
-
-    fn refresh_token_life(&self) -> Option<Duration> {
-        None
-    }
-
-    fn credentials(&self) -> &Values {
-        static NONE: Values = Values::new();
-        &NONE
-    }
-
-    async fn refresh(&self, token: &Secret) -> Result<Grant, Denied> {
-        self.state().presented.push(token.expose().to_owned());
-        self.answer().await
-    }
-
-    async fn mint(&self) -> Result<Grant, Denied> {
-        self.state().mints += 1;
-        self.answer().await
-    }
-}
+use script::Script;
 
 fn grant(access: &str, refresh: Option<&str>, life: Duration) -> Grant {
     Grant {
