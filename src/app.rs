@@ -35,7 +35,7 @@ use crate::upstream::connect::{self, Connector};
 use crate::upstream::{pool, tls};
 use crate::worker::{self, Blueprint, UpstreamBlueprint};
 
-pub use sockets::{Addresses, BindError};
+pub use sockets::{Address, Addresses, BindError};
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
 #[derive(Debug)]
