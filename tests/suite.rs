@@ -2,4 +2,7 @@
 
 mod support;
 
+mod injection;
 mod pass_through;
+mod streaming;
+mod third_vendor;

@@ -1,5 +1,6 @@
 //! What the tests of the whole gateway stand on: a stage, callers and a vendor of raw bytes.
 
+#![allow(unreachable_pub, reason = "every test file is a user of these")]
 pub mod caller;
 pub mod message;
 pub mod metrics;
