@@ -100,7 +100,8 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
         let head = Head::new(route, parts, target, &body);
-        let replay = Replay::new(body, settings.replay_limit);
+        let replay =
+            Replay::new(body, settings.replay_limit, settings.metrics.request_bytes.clone());
 
         let token = current(route).await?;
         let first = attempt(route, &head, &replay, &token).await?;

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use prometheus::IntCounter;
 use tokio::time::Instant;
 
 /// The body of one attempt, over the caller's body `B`.
@@ -51,6 +52,8 @@ pub enum NoReplay {
 #[derive(Debug)]
 pub struct Shared<B> {
     body: B,
+    /// Counts the bytes that the caller has sent.
+    read: IntCounter,
     limit: usize,
     kept: Kept,
     attempt: u32,
@@ -98,8 +101,8 @@ type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
 // === impl Replay ===
 
 impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
-    /// `limit` is in bytes. A body whose announced length is beyond it is not kept at all.
-    pub fn new(body: B, limit: usize) -> Self {
+    /// `limit` is in bytes; `read` counts those that the caller sends. A body whose announced length is beyond it is not kept at all.
+    pub fn new(body: B, limit: usize, read: IntCounter) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
@@ -110,6 +113,7 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         };
         Self::Tee(Rc::new(RefCell::new(Shared {
             body,
+            read,
             limit,
             kept,
             attempt: 0,
@@ -277,6 +281,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.moved_at = Instant::now();
+                self.read.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
                 // A second attempt has no third: what it reads anew need not be kept.
                 if self.attempt == 1 {
                     self.kept.keep(&frame, self.limit);

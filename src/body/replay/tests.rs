@@ -42,6 +42,10 @@ impl Body for Pieces {
     }
 }
 
+fn tee<B: Body<Data = Bytes> + Unpin>(body: B, limit: usize) -> Replay<B> {
+    Replay::new(body, limit, IntCounter::new("read", "Bytes read.").expect("a counter"))
+}
+
 async fn take<B: Body<Data = Bytes> + Unpin>(body: &mut B, frames: usize) -> Vec<u8>
 where
     B::Error: std::fmt::Debug,
@@ -57,7 +61,7 @@ where
 
 #[tokio::test]
 async fn p11_a_second_attempt_sends_the_same_bytes() {
-    let replay = Replay::new(Pieces::of(&[b"one ", b"two ", b"three"]), 1024);
+    let replay = tee(Pieces::of(&[b"one ", b"two ", b"three"]), 1024);
     let first = replay.attempt().collect().await.expect("sent").to_bytes();
     assert_eq!(replay.check(), Ok(()));
     let second = replay.attempt().collect().await.expect("sent again").to_bytes();
@@ -66,7 +70,7 @@ async fn p11_a_second_attempt_sends_the_same_bytes() {
 
 #[tokio::test]
 async fn p10_a_rejection_in_mid_upload_sends_what_was_kept_and_streams_on() {
-    let replay = Replay::new(Pieces::of(&[b"one ", b"two ", b"three"]), 1024);
+    let replay = tee(Pieces::of(&[b"one ", b"two ", b"three"]), 1024);
     let mut first = replay.attempt();
     assert_eq!(take(&mut first, 2).await, b"one two ");
     let second = replay.attempt();
@@ -77,15 +81,15 @@ async fn p10_a_rejection_in_mid_upload_sends_what_was_kept_and_streams_on() {
 
 #[tokio::test]
 async fn p10_beyond_the_limit_nothing_is_kept() {
-    let replay = Replay::new(Pieces::of(&[b"12345", b"67890"]), 9);
+    let replay = tee(Pieces::of(&[b"12345", b"67890"]), 9);
     assert_eq!(replay.attempt().collect().await.expect("sent").to_bytes(), "1234567890");
     assert_eq!(replay.check(), Err(NoReplay::TooLarge));
 
     let announced = http_body_util::Full::new(Bytes::from_static(b"1234567890"));
-    let replay = Replay::new(announced, 9);
+    let replay = tee(announced, 9);
     assert_eq!(replay.check(), Err(NoReplay::TooLarge), "known before a byte is read");
 
-    let exact = Replay::new(Pieces::of(&[b"12345", b"6789"]), 9);
+    let exact = tee(Pieces::of(&[b"12345", b"6789"]), 9);
     exact.attempt().collect().await.expect("sent");
     assert_eq!(exact.check(), Ok(()), "the limit itself is allowed");
 }
@@ -96,7 +100,7 @@ async fn p11_trailers_are_sent_again() {
     trailers.insert("x-sum", "7".parse().expect("a value"));
     let mut pieces = Pieces::of(&[b"body"]);
     pieces.frames.push_back(Frame::trailers(trailers.clone()));
-    let replay = Replay::new(pieces, 1024);
+    let replay = tee(pieces, 1024);
     for attempt in 1..=2 {
         let sent = replay.attempt().collect().await.expect("sent");
         assert_eq!(sent.trailers(), Some(&trailers), "attempt {attempt}");
@@ -107,7 +111,7 @@ async fn p11_trailers_are_sent_again() {
 #[tokio::test]
 async fn a_superseded_attempt_that_waits_is_woken() {
     let pieces = Pieces { open: true, ..Pieces::of(&[b"one"]) };
-    let replay = Replay::new(pieces, 1024);
+    let replay = tee(pieces, 1024);
     let mut first = replay.attempt();
     take(&mut first, 1).await;
     let next = poll_fn(|cx| Pin::new(&mut first).poll_frame(cx));
@@ -122,7 +126,7 @@ async fn a_superseded_attempt_that_waits_is_woken() {
 
 #[tokio::test]
 async fn p10_while_a_token_is_awaited_nothing_more_is_read() {
-    let replay = Replay::new(Pieces::of(&[b"12345", b"67890"]), 9);
+    let replay = tee(Pieces::of(&[b"12345", b"67890"]), 9);
     let mut first = replay.attempt();
     take(&mut first, 1).await;
     assert_eq!(replay.check(), Ok(()));
@@ -139,7 +143,7 @@ async fn p10_while_a_token_is_awaited_nothing_more_is_read() {
 
 #[tokio::test]
 async fn p10_an_attempt_that_is_handed_on_after_all_reads_on() {
-    let replay = Replay::new(Pieces::of(&[b"12345", b"67890"]), 9);
+    let replay = tee(Pieces::of(&[b"12345", b"67890"]), 9);
     let mut first = replay.attempt();
     take(&mut first, 1).await;
     replay.paused(async {}).await;
@@ -148,7 +152,7 @@ async fn p10_an_attempt_that_is_handed_on_after_all_reads_on() {
 
 #[test]
 fn requests_without_a_body_need_nothing() {
-    let replay = Replay::new(Pieces::default(), 1024);
+    let replay = tee(Pieces::default(), 1024);
     assert!(matches!(replay, Replay::Empty));
     assert!(replay.attempt().is_end_stream());
     assert_eq!(replay.attempt().size_hint().exact(), Some(0));
@@ -164,7 +168,7 @@ proptest! {
         let slices: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let sent = runtime.block_on(async {
-            let replay = Replay::new(Pieces::of(&slices), 4096);
+            let replay = tee(Pieces::of(&slices), 4096);
             let mut first = replay.attempt();
             take(&mut first, read.min(pieces.len())).await;
             let second = replay.attempt();
