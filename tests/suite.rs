@@ -2,7 +2,14 @@
 
 mod support;
 
+mod gateway_address;
+mod guard;
 mod injection;
+mod outage;
+mod own_answers;
 mod pass_through;
+mod rejection;
+mod retry;
+mod single_flight;
 mod streaming;
 mod third_vendor;

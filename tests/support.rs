@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+pub use caller::Caller;
 pub use message::Message;
 pub use stage::Stage;
 pub use vendor::{Answer, RawVendor};

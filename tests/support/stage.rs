@@ -66,6 +66,11 @@ impl Stage {
         Caller::to(self.address(upstream)).await
     }
 
+    /// A connection to the address of all upstreams.
+    pub async fn gateway_caller(&self) -> Caller {
+        Caller::to(self.gateway.addresses.gateway.as_ref().expect("a gateway address")).await
+    }
+
     pub fn address(&self, upstream: &str) -> &Address {
         self.gateway.addresses.upstream(upstream).expect("an upstream with a listener")
     }

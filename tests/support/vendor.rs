@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::message::{Message, Side};
-use super::{recording, until};
+use super::{recording, soon, until};
 
 #[derive(Clone)]
 pub struct RawVendor {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
+    gone: CancellationToken,
 }
 
 /// By the name of its folder in `tests/vendors`.
@@ -69,9 +71,13 @@ pub struct Call {
 
 impl RawVendor {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    pub async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let vendor = Self { address, state: Arc::default() };
+        let vendor = Self { address, state: Arc::default(), gone: CancellationToken::new() };
         tokio::spawn(vendor.clone().accept(listener));
         vendor
     }
@@ -119,14 +125,23 @@ impl RawVendor {
         format!("{vendor}-access-{number}-of-{}", self.address.port())
     }
 
+    /// Closes every connection; new ones are refused.
+    pub async fn leave(&self) {
+        self.gone.cancel();
+        let refused = async { while TcpStream::connect(self.address).await.is_ok() {} };
+        soon("the vendor has gone", refused).await;
+    }
+
     async fn accept(self, listener: TcpListener) {
-        while let Ok((stream, _)) = listener.accept().await {
+        let gone = self.gone.clone();
+        while let Some(Ok((stream, _))) = gone.run_until_cancelled(listener.accept()).await {
             let number = {
                 let mut state = self.state();
                 state.connections += 1;
                 state.connections - 1
             };
-            tokio::spawn(self.clone().serve(stream, number));
+            let (vendor, gone) = (self.clone(), gone.clone());
+            tokio::spawn(gone.run_until_cancelled_owned(vendor.serve(stream, number)));
         }
     }
 
@@ -202,7 +217,8 @@ impl RawVendor {
         }
     }
 
-    fn grant(&self, vendor: Vendor, number: usize) -> Answer {
+    /// What the token endpoint answers for this number.
+    pub fn grant(&self, vendor: Vendor, number: usize) -> Answer {
         let token = self.token(vendor, number);
         let refresh = token.replace("access", "refresh");
         let values =
