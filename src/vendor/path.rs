@@ -200,7 +200,7 @@ mod tests {
     fn p23_a_slash_at_the_end_is_matched_as_it_is_written() {
         assert!(pattern("/openapi/v1/*").surely_matches("/openapi/v1/"));
         assert!(!pattern("/openapi/v1/*").surely_matches("/openapi/v1"));
-        assert!(!pattern("/openapi/v1/*").surely_matches("/openapi/v1/x/../"));
+        assert!(!pattern("/openapi/v1/*").surely_matches("/openapi/v1/../"));
         assert!(pattern("/list/").surely_matches("/list/"));
         assert!(!pattern("/list/").surely_matches("/list"));
         for path in ["/charge/", "/charge", "//charge/."] {
