@@ -1,7 +1,7 @@
 //! Streams stay streams, and connections are used again (p03, p04).
 
 use crate::support::vendor::Gate;
-use crate::support::{Answer, RawVendor, Stage, soon};
+use crate::support::{Answer, Message, RawVendor, Stage, soon};
 
 async fn stage() -> (RawVendor, Stage) {
     let vendor = RawVendor::start().await;
@@ -147,4 +147,55 @@ async fn p04_a_caller_who_waits_for_100_continue_is_told_to_go_on() {
     caller.send("body").await;
     assert_eq!(caller.answer().await.status(), 200);
     assert_eq!(vendor.only_call().body, b"body");
+}
+
+#[tokio::test]
+async fn p04_trailers_travel_both_ways() {
+    let (vendor, stage) = stage().await;
+    let chunks = "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 12\r\n\r\n";
+    vendor.will(Answer::raw(format!("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\n{chunks}")));
+    let request = "POST /openapi/x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nTrailer: X-Own\r\n\
+         Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Own: 34\r\n\r\n";
+    let answer = stage.call("aiclk", request).await;
+    let raw = |message: &Message| String::from_utf8_lossy(&message.raw).to_lowercase();
+    assert!(raw(&vendor.only_call()).ends_with("0\r\nx-own: 34\r\n\r\n"), "{:?}", vendor.calls());
+    assert!(raw(&answer).ends_with("0\r\nx-sum: 12\r\n\r\n"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn p04_interim_answers_of_the_vendor_do_not_confuse() {
+    let (vendor, stage) = stage().await;
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+    let last = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast";
+    vendor.will(Answer::raw(format!("{interim}{last}")));
+    let answer = stage.post("aiclk", "/openapi/x", "{}").await;
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "last"));
+}
+
+#[tokio::test]
+async fn p03_an_answer_that_comes_before_the_upload_has_ended_reaches_the_caller() {
+    let (vendor, stage) = stage().await;
+    for closes in [false, true] {
+        let refusal = Answer::new(413, &[], "too large for us").at_head();
+        vendor.will(if closes { refusal.then_close() } else { refusal });
+        let mut caller = stage.caller("aiclk").await;
+        let head = "POST /openapi/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
+        caller.send(format!("{head}{}", "x".repeat(1000))).await;
+        let answer = caller.answer().await;
+        assert_eq!((answer.status(), answer.text().as_str()), (413, "too large for us"));
+    }
+}
+
+#[tokio::test]
+async fn p03_large_bodies_pass_both_ways() {
+    const SIZE: usize = 24 * 1024 * 1024;
+    let vendor = RawVendor::start().await;
+    let stage = Stage::plan().before(vendor.address).start().await;
+    let body = vec![b'y'; SIZE];
+    vendor.will(Answer::new(200, &[("Content-Type", "application/octet-stream")], &body));
+    let head =
+        format!("PUT /openapi/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {SIZE}\r\n\r\n");
+    let answer = stage.call("aiclk", [head.as_bytes(), &body].concat()).await;
+    assert!(answer.body == body, "{} bytes came back", answer.body.len());
+    assert!(vendor.only_call().body == body);
 }

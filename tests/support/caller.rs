@@ -43,6 +43,11 @@ impl Caller {
         soon("the gateway takes the bytes", self.stream.write_all(bytes)).await.expect("a write");
     }
 
+    /// Writes as many of these bytes as the gateway takes before it closes.
+    pub async fn send_if_taken(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = soon("an end of the writing", self.stream.write_all(bytes.as_ref())).await;
+    }
+
     /// Reads one answer to the end of its body.
     pub async fn answer(&mut self) -> Message {
         self.read_until(Side::Answer { to_head: false }, |answer| answer.complete).await

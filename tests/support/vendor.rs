@@ -111,10 +111,6 @@ impl RawVendor {
         self.state().token_calls_of(vendor).cloned().collect()
     }
 
-    pub fn connections(&self) -> usize {
-        self.state().connections
-    }
-
     /// Waits until the calls are as expected.
     pub async fn until(&self, what: &str, holds: impl Fn(&[Call]) -> bool) {
         until(what, || holds(&self.state().calls)).await;
