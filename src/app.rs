@@ -33,9 +33,10 @@ use crate::token::store::{Store, StoreError};
 use crate::units::Scheme;
 use crate::upstream::connect::{self, Connector};
 use crate::upstream::{pool, tls};
+use crate::vendor::path::PathPattern;
 use crate::worker::{self, Blueprint, UpstreamBlueprint};
 
-pub use sockets::{Addresses, BindError};
+pub use sockets::{Address, Addresses, BindError};
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
 #[derive(Debug)]
@@ -230,7 +231,17 @@ fn assemble(
     let rule_names = config.rules.iter().map(|(_, rule)| rule.name());
     let request_metrics = Arc::new(metrics.requests_of(&name, rule_names));
     let vendor_host = host_name(base_url.authority());
+    let below_base = |patterns: &mut Vec<PathPattern>| {
+        for pattern in patterns {
+            *pattern = pattern.below(base_url.prefix());
+        }
+    };
+    let mut never_resend = config.never_resend;
+    below_base(&mut never_resend);
     let mut guard = config.guard;
+    below_base(&mut guard.paths);
+    below_base(&mut guard.token_endpoints);
+    let shares_our_host = own_hosts.contains(&vendor_host);
     guard.hosts.extend(own_hosts);
     guard.hosts.push(vendor_host.clone());
     let strip = Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str()));
@@ -244,11 +255,12 @@ fn assemble(
         rules: config.rules,
         look: LookLimits { bytes: config.look_limit, pause: timeouts.idle },
         replay_limit: config.replay_limit,
-        never_resend: config.never_resend,
+        never_resend,
         idle: timeouts.idle,
         envelope: vendor.envelope,
         metrics: request_metrics.clone(),
         vendor_host,
+        shares_our_host,
         name: name.clone(),
     };
     let pool = pool::Config {

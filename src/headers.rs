@@ -24,6 +24,10 @@ impl NameSet {
         set
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     pub fn contains(&self, name: &str) -> bool {
         self.lengths & (1 << name.len().min(63)) != 0
             && self.names.iter().any(|known| known.bytes().eq(name.bytes().map(fold)))

@@ -13,11 +13,11 @@ pub mod strip;
 
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -99,7 +99,7 @@ impl Proxy {
         let flight = Flight::new(settings.metrics.clone(), Instant::now());
         let (parts, body) = request.into_parts();
         settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
-        let head = Head::new(route, parts, target);
+        let head = Head::new(route, parts, target, &body);
         let replay = Replay::new(body, settings.replay_limit, &settings.metrics.request_bytes);
 
         let token = current(route).await?;
@@ -181,11 +181,15 @@ async fn current(route: &Route) -> Result<Arc<Live>, ProxyError> {
 }
 
 impl Head {
-    fn new(route: &Route, parts: Parts, target: PathAndQuery) -> Self {
+    fn new(route: &Route, parts: Parts, target: PathAndQuery, body: &Incoming) -> Self {
         let settings = &route.settings;
         let Parts { method, mut headers, .. } = parts;
         settings.strip.headers(&mut headers);
         headers.insert(HOST, settings.authority.clone());
+        if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
+            // Left to itself, hyper drops such a body of a GET.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let target = settings.strip.target(&target).unwrap_or(target);
         Self { method, target, headers }
     }

@@ -1,3 +1,19 @@
-//! All integration tests, as one program: it links once.
+//! The whole gateway over real sockets, as one program that links once: a file for each group of
+//! promises.
 
+mod support;
+
+mod gateway_address;
+mod guard;
 mod house;
+mod injection;
+mod metrics;
+mod outage;
+mod own_answers;
+mod pass_through;
+mod rejection;
+mod retry;
+mod secrets;
+mod single_flight;
+mod streaming;
+mod third_vendor;

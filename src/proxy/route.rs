@@ -37,6 +37,9 @@ pub struct Settings {
     pub name: String,
     /// The vendor's host, as [`host_name`] spells it.
     pub vendor_host: String,
+    /// The vendor runs on this machine, as a simulated one does: a `Host` cannot tell whether the
+    /// gateway or the vendor is meant, so it says nothing.
+    pub shares_our_host: bool,
     /// The `Host` that the vendor is to see.
     pub authority: HeaderValue,
     /// Put before every path; empty, or with a slash at its beginning and none at its end.
@@ -123,7 +126,8 @@ impl Routes {
         target: PathAndQuery,
     ) -> Result<(&Route, PathAndQuery), ProxyError> {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        if let Some(route) = host.and_then(|host| self.by_host(&host_name(host))) {
+        let named = host.and_then(|host| self.by_host(&host_name(host)));
+        if let Some(route) = named.filter(|route| !route.settings.shares_our_host) {
             return Ok((route, target));
         }
         let whole = target.as_str();

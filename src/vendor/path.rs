@@ -28,14 +28,34 @@ impl PathPattern {
     /// Whether any spelling of `path` that a server might take for the same could be meant: for
     /// lists of what is forbidden. Letter case does not count.
     pub fn could_match(&self, path: &str) -> bool {
-        glob(self.text.as_bytes(), canonical(path).as_bytes(), u8::eq_ignore_ascii_case)
+        let path = canonical(path);
+        let matches =
+            |pattern: &str| glob(pattern.as_bytes(), path.as_bytes(), u8::eq_ignore_ascii_case);
+        matches(&self.text) || self.without_slash().is_some_and(matches)
     }
 
     /// Whether `path` matches both as it stands and in its canonical form: for lists of what is
     /// allowed.
     pub fn surely_matches(&self, path: &str) -> bool {
-        let matches = |path: &str| glob(self.text.as_bytes(), path.as_bytes(), u8::eq);
-        matches(path) && matches(&canonical(path))
+        let matches = |pattern: &str, path: &str| glob(pattern.as_bytes(), path.as_bytes(), u8::eq);
+        let plain = canonical(path);
+        let slash = self.without_slash().filter(|_| path.ends_with('/'));
+        matches(&self.text, path)
+            && (matches(&self.text, &plain) || slash.is_some_and(|bare| matches(bare, &plain)))
+    }
+
+    /// The same pattern for an API whose paths all begin with `base`. An allow-list below a base
+    /// that has to be percent-encoded lets nothing pass.
+    pub fn below(&self, base: &str) -> Self {
+        if base.is_empty() || self.text.starts_with('*') {
+            return self.clone();
+        }
+        Self { text: format!("{}{}", canonical(base), self.text) }
+    }
+
+    /// The pattern for the canonical form of paths that end with a slash, which has none.
+    fn without_slash(&self) -> Option<&str> {
+        self.text.strip_suffix("/*").or_else(|| self.text.strip_suffix('/'))
     }
 
     pub fn as_str(&self) -> &str {
@@ -160,6 +180,33 @@ mod tests {
         {
             assert!(!open.surely_matches(path), "{path}");
         }
+    }
+
+    #[test]
+    fn p24_patterns_hold_below_a_base_path() {
+        let token = pattern("/oauth2/token").below("/mock/v9");
+        for path in ["/mock/v9/oauth2/token", "/mock/v9/../v9/oauth2/%74oken"] {
+            assert!(token.could_match(path), "{path}");
+        }
+        assert!(!token.could_match("/oauth2/token"));
+        let open = pattern("/openapi/*").below("/mock/v9");
+        assert!(open.surely_matches("/mock/v9/openapi/x"));
+        assert!(!open.surely_matches("/mock/v9/openapi/../../openapi/x"));
+        assert!(pattern("*").below("/mock").surely_matches("/mock/x"));
+        assert_eq!(pattern("/x").below(""), pattern("/x"));
+    }
+
+    #[test]
+    fn p23_a_slash_at_the_end_is_matched_as_it_is_written() {
+        assert!(pattern("/openapi/v1/*").surely_matches("/openapi/v1/"));
+        assert!(!pattern("/openapi/v1/*").surely_matches("/openapi/v1"));
+        assert!(!pattern("/openapi/v1/*").surely_matches("/openapi/v1/../"));
+        assert!(pattern("/list/").surely_matches("/list/"));
+        assert!(!pattern("/list/").surely_matches("/list"));
+        for path in ["/charge/", "/charge", "//charge/."] {
+            assert!(pattern("/charge/").could_match(path), "{path}");
+        }
+        assert!(!pattern("/charge/*").could_match("/charges"));
     }
 
     #[test]
