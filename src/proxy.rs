@@ -233,3 +233,21 @@ impl route::Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, F: Future>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is moved into place for every request.
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        type Arguments = (&'static Proxy, Entrance, Request<Incoming>);
+        let handle = |(proxy, entrance, request): Arguments| proxy.handle(entrance, request);
+        let size = size_of_future(handle);
+        assert!(size <= 3072, "{size} bytes");
+    }
+}

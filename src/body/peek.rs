@@ -12,7 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 /// A body, and the frames of it that were read ahead.
 #[derive(Debug)]
 pub struct Peeked<B: Body> {
-    held: VecDeque<Frame<Bytes>>,
+    /// Most looks end within the first frame.
+    first: Option<Frame<Bytes>>,
+    more: VecDeque<Frame<Bytes>>,
     rest: B,
     /// Met while reading ahead; the caller meets it after the frames before it.
     failure: Option<B::Error>,
@@ -20,8 +22,8 @@ pub struct Peeked<B: Body> {
 
 impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
     pub fn new(body: B) -> Self {
-        // An empty queue does not allocate: answers that are not looked into cost nothing here.
-        Self { held: VecDeque::new(), rest: body, failure: None }
+        // An empty queue does not allocate.
+        Self { first: None, more: VecDeque::new(), rest: body, failure: None }
     }
 
     /// Reads one more frame ahead. `None`: there is none, because the body has ended or failed.
@@ -30,9 +32,13 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
             return None;
         }
         match poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await? {
+            Ok(frame) if self.first.is_none() && self.more.is_empty() => {
+                self.first = Some(frame);
+                self.first.as_ref()
+            }
             Ok(frame) => {
-                self.held.push_back(frame);
-                self.held.back()
+                self.more.push_back(frame);
+                self.more.back()
             }
             Err(error) => {
                 self.failure = Some(error);
@@ -56,7 +62,7 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
-        if let Some(frame) = this.held.pop_front() {
+        if let Some(frame) = this.first.take().or_else(|| this.more.pop_front()) {
             return Poll::Ready(Some(Ok(frame)));
         }
         match this.failure.take() {
@@ -66,11 +72,13 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.failure.is_none() && self.rest.is_end_stream()
+        let held = self.first.is_some() || !self.more.is_empty();
+        !held && self.failure.is_none() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held: u64 = self.held.iter().filter_map(Frame::data_ref).map(|b| b.len() as u64).sum();
+        let frames = self.first.iter().chain(&self.more);
+        let held: u64 = frames.filter_map(Frame::data_ref).map(|b| b.len() as u64).sum();
         let rest = self.rest.size_hint();
         let mut whole = SizeHint::new();
         if let Some(upper) = rest.upper() {
@@ -86,6 +94,30 @@ mod tests {
     use http_body_util::{BodyExt, Full};
 
     use super::*;
+
+    struct Pieces(Vec<&'static str>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            let piece = self.0.pop().map(|piece| Frame::data(Bytes::from_static(piece.as_bytes())));
+            Poll::Ready(piece.map(Ok))
+        }
+    }
+
+    #[tokio::test]
+    async fn p06_frames_are_handed_on_in_their_order() {
+        let mut body = Peeked::new(Pieces(vec!["four", "three ", "two ", "one "]));
+        for _ in 0..3 {
+            body.read_ahead().await.expect("a frame");
+        }
+        assert_eq!(body.collect().await.expect("no error").to_bytes(), "one two three four");
+    }
 
     #[tokio::test]
     async fn p06_what_was_looked_at_is_handed_on_unchanged() {

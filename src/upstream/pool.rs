@@ -105,7 +105,8 @@ where
         loop {
             let (mut lease, reused) = match self.checkout() {
                 Some(lease) => (lease, true),
-                None => (self.lease(self.0.connector.connect().await?), false),
+                // Rare and large: in a box, it does not weigh on every request's future.
+                None => (self.lease(Box::pin(self.0.connector.connect()).await?), false),
             };
             let first_byte = self.0.config.first_byte;
             let mut answer = pin!(lease.sender.try_send_request(request));
