@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 #[derive(Debug)]
 pub struct Peeked<B: Body> {
     /// Most looks end within the first frame.
-    first: Option<Frame<Bytes>>,
+    first: Option<Bytes>,
     more: VecDeque<Frame<Bytes>>,
     rest: B,
     /// Met while reading ahead; the caller meets it after the frames before it.
@@ -26,22 +26,29 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
         Self { first: None, more: VecDeque::new(), rest: body, failure: None }
     }
 
-    /// Reads one more frame ahead. `None`: there is none, because the body has ended or failed.
-    pub async fn read_ahead(&mut self) -> Option<&Frame<Bytes>> {
+    /// Reads one more piece ahead. `None`: there is none, because the body has ended or failed.
+    pub async fn read_ahead(&mut self) -> Option<&Bytes> {
         if self.failure.is_some() {
             return None;
         }
-        match poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await? {
-            Ok(frame) if self.first.is_none() && self.more.is_empty() => {
-                self.first = Some(frame);
-                self.first.as_ref()
-            }
-            Ok(frame) => {
-                self.more.push_back(frame);
-                self.more.back()
-            }
+        let frame = match poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await? {
+            Ok(frame) => frame,
             Err(error) => {
                 self.failure = Some(error);
+                return None;
+            }
+        };
+        match frame.into_data() {
+            Ok(data) if self.first.is_none() && self.more.is_empty() => {
+                self.first = Some(data);
+                self.first.as_ref()
+            }
+            Ok(data) => {
+                self.more.push_back(Frame::data(data));
+                self.more.back().and_then(Frame::data_ref)
+            }
+            Err(trailers) => {
+                self.more.push_back(trailers);
                 None
             }
         }
@@ -62,7 +69,8 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
-        if let Some(frame) = this.first.take().or_else(|| this.more.pop_front()) {
+        let first = this.first.take().map(Frame::data);
+        if let Some(frame) = first.or_else(|| this.more.pop_front()) {
             return Poll::Ready(Some(Ok(frame)));
         }
         match this.failure.take() {
@@ -77,8 +85,8 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let frames = self.first.iter().chain(&self.more);
-        let held: u64 = frames.filter_map(Frame::data_ref).map(|b| b.len() as u64).sum();
+        let pieces = self.first.iter().chain(self.more.iter().filter_map(Frame::data_ref));
+        let held: u64 = pieces.map(|data| data.len() as u64).sum();
         let rest = self.rest.size_hint();
         let mut whole = SizeHint::new();
         if let Some(upper) = rest.upper() {
@@ -114,7 +122,7 @@ mod tests {
     async fn p06_frames_are_handed_on_in_their_order() {
         let mut body = Peeked::new(Pieces(vec!["four", "three ", "two ", "one "]));
         for _ in 0..3 {
-            body.read_ahead().await.expect("a frame");
+            body.read_ahead().await.expect("a piece");
         }
         assert_eq!(body.collect().await.expect("no error").to_bytes(), "one two three four");
     }
@@ -123,8 +131,7 @@ mod tests {
     async fn p06_what_was_looked_at_is_handed_on_unchanged() {
         let mut body = Peeked::new(Full::new(Bytes::from_static(b"the whole answer")));
         assert_eq!(body.size_hint().exact(), Some(16));
-        let seen = body.read_ahead().await.expect("a frame");
-        assert_eq!(seen.data_ref().expect("data"), "the whole answer");
+        assert_eq!(body.read_ahead().await.expect("a piece"), "the whole answer");
         assert!(body.is_complete() && !body.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(16));
         assert!(body.read_ahead().await.is_none());

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
-use http_body::Frame;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -47,8 +46,7 @@ pub async fn inspect(
     let limit = limits.bytes;
     let (mut read, mut decoded) = (0, 0);
     let mut text = Vec::new();
-    while let Some(frame) = read_ahead(body, limits.pause).await {
-        let Some(data) = frame.data_ref() else { break };
+    while let Some(data) = read_ahead(body, limits.pause).await {
         read += data.len();
         let plain: &[u8] = if decoder.is_identity() {
             &data[..data.len().min(limit - decoded)]
@@ -70,12 +68,12 @@ pub async fn inspect(
     look.finish()
 }
 
-/// The next frame, if it comes within the pause. Most answers are there as a whole: a timer is made
+/// The next piece, if it comes within the pause. Most answers are there as a whole: a timer is made
 /// only when one is not.
-async fn read_ahead(body: &mut Peeked<Incoming>, pause: Duration) -> Option<&Frame<Bytes>> {
+async fn read_ahead(body: &mut Peeked<Incoming>, pause: Duration) -> Option<&Bytes> {
     let mut ahead = pin!(body.read_ahead());
     match poll_fn(|cx| Poll::Ready(ahead.as_mut().poll(cx))).await {
-        Poll::Ready(frame) => frame,
+        Poll::Ready(piece) => piece,
         Poll::Pending => timeout(pause, ahead).await.ok().flatten(),
     }
 }
