@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::admin::{self, Admin, status};
 use crate::config::{Config, StoreConfig, UpstreamConfig};
@@ -129,9 +129,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let listeners = bound.listeners;
     let blueprint = Blueprint { upstreams, listeners, metrics, drain: drain.clone() };
     let workers = worker::start(&Arc::new(blueprint), workers).map_err(StartError::Workers)?;
-    for line in bound.addresses.lines() {
-        info!("{line}");
-    }
+    bound.addresses.log();
     let (addresses, grace) = (bound.addresses, config.grace);
     Ok(Gateway { addresses, readiness, tokens, drain, grace, workers, refreshers, stop_refreshers })
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
+use tracing::info;
 
 use crate::config::Config;
 use crate::proxy::listener::Socket;
@@ -91,12 +92,15 @@ impl Addresses {
         tcp.flatten().chain(names_of(&loopback)).collect()
     }
 
-    /// For the log.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("admin on http://{}", self.admin)];
-        lines.extend(self.gateway.iter().map(|address| format!("all upstreams on {address}")));
-        lines.extend(self.upstreams.iter().map(|(name, at)| format!("upstream {name} on {at}")));
-        lines
+    /// Tells where to call, which with port 0 nobody knows otherwise.
+    pub(super) fn log(&self) {
+        info!(address = %format_args!("http://{}", self.admin), "the admin address listens");
+        if let Some(address) = &self.gateway {
+            info!(%address, "the gateway address listens");
+        }
+        for (upstream, address) in &self.upstreams {
+            info!(upstream, %address, "the upstream's address listens");
+        }
     }
 }
 

@@ -58,7 +58,8 @@ pub struct Refresher<E> {
     entry: Option<Entry>,
     /// A new pair that could not be saved yet; requests do not see it.
     unsaved: Option<Record>,
-    /// The last process ended between presenting a refresh token and saving what came of it.
+    /// A refresh token was presented, by the last process or by this one, and nothing came of it
+    /// that could be kept: it may be spent.
     cut_off: bool,
     budget: Budget,
     backoff: Backoff,
@@ -191,15 +192,17 @@ impl<E: TokenEndpoint> Refresher<E> {
             warn!(upstream = %self.config.upstream, %begun,
                 "a refresh was cut off by the last end of this process; its answer may be lost");
         }
-        // The token in hand may be dead already, but it is better than none.
-        let doubtful = cut_off.is_some() && self.config.old_access_token == OldToken::Dies;
-        if living && !doubtful && !self.seed_has_changed() {
+        // Ready before the vendor is asked: the token in hand may be dead already, but it is better
+        // than none, and a token endpoint may be silent for long.
+        if living {
             info!(upstream = %self.config.upstream, generation = self.cache.generation(),
                 "serving with the token from the store");
             self.report(None);
-            return;
         }
-        let _ = self.renew(Reason::Start).await;
+        let doubtful = cut_off.is_some() && self.config.old_access_token == OldToken::Dies;
+        if !living || doubtful || self.seed_has_changed() {
+            let _ = self.renew(Reason::Start).await;
+        }
     }
 
     /// Answers one demand: from the cache, with the failure that it waited for, or by a renewal.

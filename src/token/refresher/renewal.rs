@@ -153,14 +153,21 @@ impl<E: TokenEndpoint> Refresher<E> {
                 self.close_intent().await;
                 Err(Denied::NotSent(detail).into())
             }
-            Err(denied) => Err(denied.into()),
+            Err(denied) => {
+                self.cut_off = true;
+                Err(denied.into())
+            }
         }
     }
 
-    /// If this cannot be saved, the next start only looks for a lost answer that is not lost.
+    /// Nothing can have been lost by this call. By an earlier one it may: then the note stays, to
+    /// explain a refusal after a restart as well. If this cannot be saved, the next start looks for
+    /// a lost answer that is not lost, and no more.
     async fn close_intent(&mut self) {
         let Some(entry) = &mut self.entry else { return };
-        entry.intent = None;
+        if !self.cut_off {
+            entry.intent = None;
+        }
         entry.ledger = self.budget.ledger();
         let _ = self.store.save(&self.config.upstream, entry.clone()).await;
     }
