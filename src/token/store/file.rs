@@ -1,7 +1,7 @@
 //! One JSON file, replaced as a whole.
 //!
-//! A save writes a temporary file beside it (mode 0600), flushes it, renames it over the old one
-//! and flushes the folder, so that a crash at any instant leaves the old pages or the new ones. A
+//! A save writes `<path>.new` (mode 0600), flushes it, renames it over the old file and flushes the
+//! folder, so that a crash at any instant leaves the old pages or the new ones. A
 //! lock file keeps a second process away.
 
 use std::collections::BTreeMap;
@@ -124,13 +124,23 @@ fn read(path: &Path) -> Result<Pages, StoreError> {
 fn write(path: &Path, pages: &Pages) -> Result<(), StoreError> {
     let text = serialize(pages).map_err(io_error(path, "serializing"))?;
     let folder = folder_of(path);
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".tokens-")
-        .tempfile_in(folder)
-        .map_err(io_error(folder, "making a temporary file"))?;
-    temporary.write_all(text.as_bytes()).map_err(io_error(path, "writing"))?;
-    temporary.as_file().sync_all().map_err(io_error(path, "flushing"))?;
-    temporary.persist(path).map_err(|error| io_error(path, "renaming")(error.error))?;
+    // Always the same name: what a killed process left half written gives way to the next save.
+    let temporary = beside(path, ".new");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error(&temporary, "removing")(error));
+        }
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(io_error(&temporary, "creating"))?;
+    file.write_all(text.as_bytes()).map_err(io_error(&temporary, "writing"))?;
+    file.sync_all().map_err(io_error(&temporary, "flushing"))?;
+    fs::rename(&temporary, path).map_err(io_error(path, "renaming"))?;
     let opened = File::open(folder).map_err(io_error(folder, "opening"))?;
     opened.sync_all().map_err(io_error(folder, "flushing"))
 }
@@ -145,9 +155,7 @@ fn serialize(pages: &Pages) -> io::Result<Zeroizing<String>> {
 
 /// Takes the lock file `<path>.lock`, which names its holder.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    let lock_path = beside(path, ".lock");
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -170,6 +178,12 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     file.set_len(0).map_err(io_error(&lock_path, "writing"))?;
     writeln!(file, "{}", std::process::id()).map_err(io_error(&lock_path, "writing"))?;
     Ok(file)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn folder_of(path: &Path) -> &Path {
