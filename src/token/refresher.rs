@@ -191,15 +191,17 @@ impl<E: TokenEndpoint> Refresher<E> {
             warn!(upstream = %self.config.upstream, %begun,
                 "a refresh was cut off by the last end of this process; its answer may be lost");
         }
-        // The token in hand may be dead already, but it is better than none.
-        let doubtful = cut_off.is_some() && self.config.old_access_token == OldToken::Dies;
-        if living && !doubtful && !self.seed_has_changed() {
+        // Ready before the vendor is asked: the token in hand may be dead already, but it is better
+        // than none, and a token endpoint may be silent for long.
+        if living {
             info!(upstream = %self.config.upstream, generation = self.cache.generation(),
                 "serving with the token from the store");
             self.report(None);
-            return;
         }
-        let _ = self.renew(Reason::Start).await;
+        let doubtful = cut_off.is_some() && self.config.old_access_token == OldToken::Dies;
+        if !living || doubtful || self.seed_has_changed() {
+            let _ = self.renew(Reason::Start).await;
+        }
     }
 
     /// Answers one demand: from the cache, with the failure that it waited for, or by a renewal.
