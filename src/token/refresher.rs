@@ -58,7 +58,8 @@ pub struct Refresher<E> {
     entry: Option<Entry>,
     /// A new pair that could not be saved yet; requests do not see it.
     unsaved: Option<Record>,
-    /// The last process ended between presenting a refresh token and saving what came of it.
+    /// A refresh token was presented, by the last process or by this one, and nothing came of it
+    /// that could be kept: it may be spent.
     cut_off: bool,
     budget: Budget,
     backoff: Backoff,

@@ -51,6 +51,7 @@ impl<E: TokenEndpoint> Refresher<E> {
             if self.adopt_from_store(&refresh_token).await? {
                 return Ok(Outcome::Adopted);
             }
+            self.forget_intent().await?;
         }
         if self.endpoint.can_mint() {
             self.note_call(None, reason).await?;
@@ -128,8 +129,21 @@ impl<E: TokenEndpoint> Refresher<E> {
         match self.endpoint.refresh(refresh_token).await {
             Ok(grant) => Ok(Ok(grant)),
             Err(Denied::Refused(refusal)) => Ok(Err(refusal)),
-            Err(denied) => Err(denied.into()),
+            Err(denied) => {
+                self.cut_off = true;
+                Err(denied.into())
+            }
         }
+    }
+
+    /// The vendor has said no, so this call can have lost nothing. An earlier one may have: then
+    /// the note stays, to explain the refusal after a restart as well.
+    async fn forget_intent(&mut self) -> Result<(), Setback> {
+        let Some(entry) = self.entry.as_mut().filter(|_| !self.cut_off) else {
+            return Ok(());
+        };
+        entry.intent = None;
+        Ok(self.store.save(&self.config.upstream, entry.clone()).await?)
     }
 
     /// Books the call, and the intent to present this refresh token, before it is made. A store
