@@ -128,9 +128,11 @@ impl Parser<'_> {
             let is_seed = name == SEED && vendor.refresh.is_some();
             if !is_seed && !vendor.credentials.contains(name) {
                 let problem = format!("vendor {} has no credential `{name}`", vendor.name);
-                let known = vendor.credentials.join(", ");
+                let mut known: Vec<&str> = vendor.credentials.iter().map(String::as_str).collect();
+                known.extend(vendor.refresh.is_some().then_some(SEED));
+                let expected = format!("expected {}", known.join(", "));
                 let mistake = self.document.mistake_at_key(&path, problem);
-                self.report.push(mistake.expected(format!("expected {known}")));
+                self.report.push(mistake.expected(expected));
                 continue;
             }
             let found = match source.resolve(self.folder, |name| std::env::var_os(name)) {
