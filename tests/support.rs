@@ -1,0 +1,4 @@
+//! What the tests are made with.
+
+pub(crate) mod process;
+pub(crate) mod vendors;
