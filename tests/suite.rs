@@ -3,6 +3,9 @@
 
 mod support;
 
+mod clients;
+mod commands;
+mod crash;
 mod gateway_address;
 mod guard;
 mod house;
@@ -14,6 +17,8 @@ mod pass_through;
 mod rejection;
 mod retry;
 mod secrets;
+mod shutdown;
 mod single_flight;
 mod streaming;
 mod third_vendor;
+mod tls;

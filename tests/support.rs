@@ -5,8 +5,10 @@ pub mod caller;
 pub mod logs;
 pub mod message;
 pub mod metrics;
+pub mod process;
 pub mod stage;
 pub mod vendor;
+pub mod vendors;
 
 use std::time::Duration;
 

@@ -1,0 +1,191 @@
+//! TLS toward the vendor, for calls and for the token endpoint: whom it trusts, and what is said
+//! when it does not.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
+};
+use rcgen::{IsCa, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokenward::sandbox::{Sandbox, Settings, Vendor};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::support::process::{Process, gateway, run};
+use crate::support::vendors::{Home, get, get_until};
+
+/// A certificate authority of the test's own.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// Both vendors behind TLS.
+struct Vendors {
+    sandbox: Arc<Sandbox>,
+    port: u16,
+    _stop: DropGuard,
+}
+
+const CONFIG: &str = r#"
+[admin]
+listen = "127.0.0.1:0"
+
+[store]
+path = "tokens.json"
+
+[upstream.aiclk]
+vendor = "aiclk"
+listen = "127.0.0.1:0"
+base_url = "https://localhost:1"
+credentials.client_id = "sandbox-client-id"
+credentials.refresh_token = "sandbox-aiclk-refresh-first"
+tls.ca_file = "ca.pem"
+"#;
+
+const CALL: &str = "/openapi/v1/account/info?account_id=1";
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+    }
+
+    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().expect("a key");
+        (params.signed_by(&key, &self.0).expect("a certificate"), key)
+    }
+
+    /// What a server of this name shows; with `clients` it wants to see a certificate as well.
+    fn server(&self, name: &str, clients: bool) -> ServerConfig {
+        let (certificate, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let builder = ServerConfig::builder();
+        let builder = if clients {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.0.der().clone()).expect("a root");
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+        } else {
+            builder.with_no_client_auth()
+        };
+        builder.with_single_cert(vec![certificate.der().clone()], key).expect("a server's config")
+    }
+}
+
+impl Vendors {
+    async fn start(tls: ServerConfig) -> Self {
+        Self::serve(Sandbox::new(Settings::default()), tls).await
+    }
+
+    async fn serve(sandbox: Arc<Sandbox>, tls: ServerConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let stop = CancellationToken::new();
+        let serving = sandbox.clone().serve_tls(listener, stop.clone(), Arc::new(tls));
+        tokio::spawn(serving);
+        Self { sandbox, port, _stop: stop.drop_guard() }
+    }
+
+    fn gateway(&self, home: &Home) -> Command {
+        let mut command = gateway(&home.config());
+        let base_url = format!("https://localhost:{}", self.port);
+        command.env("TOKENWARD__UPSTREAM__AICLK__BASE_URL", base_url);
+        command
+    }
+}
+
+fn trusting(authority: &Authority) -> Home {
+    let home = Home::with(CONFIG);
+    home.put("ca.pem", &authority.0.pem());
+    home
+}
+
+#[tokio::test]
+async fn calls_and_the_token_endpoint_go_over_tls_to_whom_the_ca_file_trusts() {
+    let authority = Authority::new("test authority");
+    let home = trusting(&authority);
+    let vendors = Vendors::start(authority.server("localhost", false)).await;
+    let process = Process::start(vendors.gateway(&home));
+    let at = process.upstream("aiclk").await;
+    assert_eq!(get(at.clone() + CALL).await.json()["code"], 200);
+    vendors.sandbox.expire(Vendor::Aiclk);
+    let recovered = get(at + CALL).await;
+    assert_eq!(recovered.header("tokenward-retry"), Some("recovered"), "{recovered:?}");
+    let log = vendors.sandbox.log(Vendor::Aiclk);
+    let host = format!("localhost:{}", vendors.port);
+    assert!(log.iter().all(|seen| seen.headers["host"] == host.as_str()), "p01: {log:?}");
+    assert_eq!(log.len(), 5, "{log:?}");
+}
+
+/// Without a token there is nothing to send; with one there is nobody to send it to.
+#[tokio::test]
+async fn p28_a_vendor_that_is_not_trusted_gets_no_token_and_the_answer_says_why() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    for (tls, cause) in [
+        (theirs.server("localhost", false), "UnknownIssuer"),
+        (ours.server("vendor.test", false), "not valid for name"),
+        (ours.server("localhost", true), "CertificateRequired"),
+    ] {
+        let home = trusting(&ours);
+        let suspect = Vendors::start(tls).await;
+        let process = Process::start(suspect.gateway(&home));
+        let answer = get(process.upstream("aiclk").await + CALL).await;
+        let told = (answer.status, answer.header("tokenward-error"));
+        assert_eq!(told, (503, Some("no-token")), "{cause}: {answer:?}");
+        assert!(answer.body.contains(cause), "{cause}: {answer:?}");
+        let url = process.admin().await + "/readyz";
+        let ready = get_until(url, |it| it.body.contains(cause)).await;
+        assert_eq!(ready.status, 503);
+        process.kill().await;
+
+        // A token is in hand, from the days when the vendor could be trusted.
+        let good = Vendors::start(ours.server("localhost", false)).await;
+        let process = Process::start(good.gateway(&home));
+        assert_eq!(get(process.upstream("aiclk").await + CALL).await.status, 200);
+        process.kill().await;
+        let process = Process::start(suspect.gateway(&home));
+        let answer = get(process.upstream("aiclk").await + CALL).await;
+        let told = (answer.status, answer.header("tokenward-error").is_some());
+        assert_eq!(told, (502, true), "{cause}: {answer:?}");
+        assert!(answer.body.contains(cause), "{cause}: {answer:?}");
+        assert!(suspect.sandbox.log(Vendor::Aiclk).is_empty(), "{cause}: something was sent");
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_asks_for_a_client_certificate_gets_one() {
+    let authority = Authority::new("test authority");
+    let home = trusting(&authority);
+    let (certificate, key) = authority.issue("tokenward", ExtendedKeyUsagePurpose::ClientAuth);
+    home.put("client.pem", &certificate.pem());
+    home.put("client.key", &key.serialize_pem());
+    let vendors = Vendors::start(authority.server("localhost", true)).await;
+    let mut command = vendors.gateway(&home);
+    command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_CERT", "client.pem");
+    command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_KEY", "client.key");
+    let process = Process::start(command);
+    let answer = get(process.upstream("aiclk").await + CALL).await;
+    assert_eq!(answer.json()["code"], 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn p32_a_ca_file_without_a_certificate_is_a_mistake_of_the_config() {
+    let home = Home::with(CONFIG);
+    for (content, problem) in [(None, "cannot be read"), (Some("hello"), "no certificate in PEM")] {
+        if let Some(content) = content {
+            home.put("ca.pem", content);
+        }
+        let ended = run(gateway(&home.config())).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("ca.pem"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(problem), "{}", ended.stderr);
+    }
+}
