@@ -18,8 +18,9 @@ pub enum ProxyError {
          through this gateway"
     )]
     Tunnel,
-    /// The caller's: with the injected pairs it is longer than HTTP libraries take.
-    #[error("the target is too long to have the token put into its query")]
+    /// The caller's: with the base path and the injected pairs it is longer than HTTP libraries
+    /// take.
+    #[error("the target is too long for what the gateway has to add to it")]
     TargetTooLong,
     /// The caller's, or the operator's list is too narrow.
     #[error("{0}")]
