@@ -3,6 +3,7 @@
 
 mod support;
 
+mod drain;
 mod gateway_address;
 mod guard;
 mod house;
