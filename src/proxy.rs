@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::body::peek::Peeked;
-use crate::body::replay::{Replay, ReplayBody};
+use crate::body::replay::{NoReplay, Replay, ReplayBody};
 use crate::telemetry::metrics::Metrics;
 use crate::token::cache::Live;
 use crate::upstream::pool::Lease;
@@ -162,7 +162,10 @@ async fn attempt(
         .upstream
         .send(request, || replay.moved_at())
         .await
-        .map_err(|source| ProxyError::Upstream { upstream: settings.name.clone(), source })?;
+        .map_err(|source| match replay.check() {
+            Err(NoReplay::Broken) => ProxyError::Body,
+            _ => ProxyError::Upstream { upstream: settings.name.clone(), source },
+        })?;
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     let mut response = response.map(Peeked::new);

@@ -25,6 +25,9 @@ pub enum ProxyError {
     /// The caller's, or the operator's list is too narrow.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// The caller's: the vendor has not got the whole of it, and has not answered.
+    #[error("the body of this request broke off, or its chunks are no chunks")]
+    Body,
     /// The vendor's or the operator's; the detail says which.
     #[error("no token for upstream {upstream}: {source}")]
     NoToken {

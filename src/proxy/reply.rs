@@ -193,6 +193,7 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::TargetTooLong => {
             (StatusCode::URI_TOO_LONG, "target-too-long", "Target too long")
         }
+        ProxyError::Body => (StatusCode::BAD_REQUEST, "body-broken", "Request body broken"),
         ProxyError::Refused(refusal) => {
             (StatusCode::FORBIDDEN, refusal.kind(), "Refused by the gateway")
         }
