@@ -16,34 +16,50 @@ pub struct Peeked<B: Body> {
     rest: B,
     /// Met while reading ahead; the caller meets it after the frames before it.
     failure: Option<B::Error>,
+    /// All frames have come: not every body knows that of itself.
+    ended: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
     pub fn new(body: B) -> Self {
         // An empty queue does not allocate: answers that are not looked into cost nothing here.
-        Self { held: VecDeque::new(), rest: body, failure: None }
+        Self { held: VecDeque::new(), rest: body, failure: None, ended: false }
     }
 
     /// Reads one more frame ahead. `None`: there is none, because the body has ended or failed.
     pub async fn read_ahead(&mut self) -> Option<&Frame<Bytes>> {
-        if self.failure.is_some() {
+        if self.ended || self.failure.is_some() {
             return None;
         }
-        match poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await? {
-            Ok(frame) => {
-                self.held.push_back(frame);
+        match poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await {
+            Some(Ok(frame)) => {
+                let first = self.held.is_empty();
+                self.held.push_back(if first { frame } else { on_its_own(frame) });
                 self.held.back()
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 self.failure = Some(error);
+                None
+            }
+            None => {
+                self.ended = true;
                 None
             }
         }
     }
 
+    /// Reads ahead until the body has ended or failed, or `limit` bytes are held.
+    pub async fn read_to_end(&mut self, limit: usize) {
+        let mut held: usize = self.held.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        while held < limit && !self.is_complete() {
+            let Some(frame) = self.read_ahead().await else { return };
+            held += frame.data_ref().map_or(0, Bytes::len);
+        }
+    }
+
     /// Whether the whole body has been read from the network.
     pub fn is_complete(&self) -> bool {
-        self.rest.is_end_stream()
+        self.ended || self.rest.is_end_stream()
     }
 }
 
@@ -61,12 +77,13 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
         }
         match this.failure.take() {
             Some(error) => Poll::Ready(Some(Err(error))),
+            None if this.ended => Poll::Ready(None),
             None => Pin::new(&mut this.rest).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.failure.is_none() && self.rest.is_end_stream()
+        self.held.is_empty() && self.failure.is_none() && self.is_complete()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -81,11 +98,35 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
     }
 }
 
+/// A small frame in memory of its own. As it comes it is a piece of a read buffer, and holding many
+/// such pieces would hold a buffer for each.
+fn on_its_own(frame: Frame<Bytes>) -> Frame<Bytes> {
+    frame.map_data(|data| if data.len() < SMALL { Bytes::copy_from_slice(&data) } else { data })
+}
+
+/// Half of the smallest read buffer.
+const SMALL: usize = 4 << 10;
+
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, Full};
 
     use super::*;
+
+    /// A body that does not know when it has ended until it is asked for more.
+    struct Pieces(VecDeque<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
 
     #[tokio::test]
     async fn p06_what_was_looked_at_is_handed_on_unchanged() {
@@ -97,5 +138,16 @@ mod tests {
         assert_eq!(body.size_hint().exact(), Some(16));
         assert!(body.read_ahead().await.is_none());
         assert_eq!(body.collect().await.expect("no error").to_bytes(), "the whole answer");
+    }
+
+    #[tokio::test]
+    async fn p03_small_pieces_that_are_held_do_not_hold_the_buffers_they_came_in() {
+        let buffers: Vec<_> = (0..100).map(|_| Bytes::from(vec![b'x'; 8192])).collect();
+        let pieces = buffers.iter().map(|buffer| buffer.slice(..1)).collect();
+        let mut body = Peeked::new(Pieces(pieces));
+        body.read_to_end(usize::MAX).await;
+        assert!(body.is_complete());
+        assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), 1);
+        assert_eq!(body.collect().await.expect("no error").to_bytes(), "x".repeat(100));
     }
 }

@@ -101,12 +101,12 @@ impl Body for ReplyBody {
 impl VendorBody {
     pub fn new(
         body: Peeked<Incoming>,
-        lease: Lease<ReplayBody<Incoming>>,
+        lease: Option<Lease<ReplayBody<Incoming>>>,
         flight: Flight,
         longest_pause: Duration,
     ) -> Self {
         let idle = Idle { longest: longest_pause, timer: None, waiting: false };
-        let mut this = Self { body, lease: Some(lease), flight, idle };
+        let mut this = Self { body, lease, flight, idle };
         this.give_back_if_complete();
         this
     }
