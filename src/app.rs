@@ -126,9 +126,9 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         hosts: admin_hosts(&bound.addresses),
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
-    let listeners = bound.listeners;
-    let blueprint = Blueprint { upstreams, listeners, metrics, drain: drain.clone() };
-    let workers = worker::start(&Arc::new(blueprint), workers).map_err(StartError::Workers)?;
+    let blueprint = Arc::new(Blueprint { upstreams, metrics, drain: drain.clone() });
+    let workers =
+        worker::start(&blueprint, &bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();
     let (addresses, grace) = (bound.addresses, config.grace);
     Ok(Gateway { addresses, readiness, tokens, drain, grace, workers, refreshers, stop_refreshers })

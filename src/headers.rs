@@ -66,6 +66,10 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in &named {
         headers.remove(name);
     }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // It overrides the length (RFC 9112, 6.3), which would cut the body once it stands alone.
+        headers.remove(header::CONTENT_LENGTH);
+    }
     KNOWN.remove_from(headers);
 }
 
@@ -146,7 +150,6 @@ mod tests {
             ("connection", "x-other, content-length"),
             ("keep-alive", "timeout=5"),
             ("te", "trailers"),
-            ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("proxy-connection", "close"),
             ("x-private", "1"),
@@ -159,6 +162,13 @@ mod tests {
         remove_hop_by_hop(&mut map);
         assert_eq!(names(&map), ["accept", "content-length", "trailer"]);
         assert_eq!(map.get_all("accept").iter().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn p01_a_length_that_transfer_encoding_overrides_goes_with_it() {
+        let mut map = headers(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
+        remove_hop_by_hop(&mut map);
+        assert!(map.is_empty(), "{map:?}");
     }
 
     #[test]

@@ -12,17 +12,18 @@ pub mod route;
 pub mod strip;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::{Body, Incoming};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use crate::body::peek::Peeked;
-use crate::body::replay::{Replay, ReplayBody};
+use crate::body::replay::{NoReplay, Replay, ReplayBody};
 use crate::telemetry::metrics::Metrics;
 use crate::token::cache::Live;
 use crate::upstream::pool::Lease;
@@ -50,7 +51,8 @@ struct Head {
 /// The head of an attempt's answer, with what the look at it said.
 struct Answer {
     response: Response<Peeked<Incoming>>,
-    lease: Lease<ReplayBody<Incoming>>,
+    /// `None`: the whole of the answer is here, and its connection serves others.
+    lease: Option<Lease<ReplayBody<Incoming>>>,
     rejected: Option<Rejected>,
 }
 
@@ -103,7 +105,7 @@ impl Proxy {
         let replay = Replay::new(body, settings.replay_limit, &settings.metrics.request_bytes);
 
         let token = current(route).await?;
-        let first = attempt(route, &head, &replay, &token).await?;
+        let mut first = attempt(route, &head, &replay, &token).await?;
         let Some(rejected) = &first.rejected else {
             return Ok(first.hand_on(route, flight, None));
         };
@@ -117,7 +119,10 @@ impl Proxy {
             return Ok(first.hand_on(route, flight, Some(Retry::Skipped(skip))));
         }
         let newer = settings.tokens.newer_than(token.generation);
-        let Ok(fresh) = replay.paused(newer).await else {
+        let settled = first.settle(settings.look.bytes as u64);
+        // In a box: a request that meets no rejection shall not carry its weight.
+        let meanwhile = Box::pin(async { tokio::join!(newer, settled).0 });
+        let Ok(fresh) = replay.paused(meanwhile).await else {
             return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoToken))));
         };
         let second = match attempt(route, &head, &replay, &fresh).await {
@@ -158,17 +163,19 @@ async fn attempt(
     inject::headers(request.headers_mut(), &token.injection);
 
     let sent = Instant::now();
-    let (response, lease) = route
-        .upstream
-        .send(request, || replay.moved_at())
-        .await
-        .map_err(|source| ProxyError::Upstream { upstream: settings.name.clone(), source })?;
+    let (response, lease) =
+        route.upstream.send(request, || replay.moved_at()).await.map_err(|source| match replay
+            .check()
+        {
+            Err(NoReplay::Broken) => ProxyError::Body,
+            _ => ProxyError::Upstream { upstream: settings.name.clone(), source },
+        })?;
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     let mut response = response.map(Peeked::new);
     let rule = inspect::inspect(&settings.rules, settings.look, &head.method, &mut response).await;
     let rejected = rule.map(|rule| Rejected { rule, verdict: settings.rules.get(rule).verdict() });
-    Ok(Answer { response, lease, rejected })
+    Ok(Answer { response, lease: Some(lease), rejected })
 }
 
 async fn current(route: &Route) -> Result<Arc<Live>, ProxyError> {
@@ -196,6 +203,19 @@ impl Head {
 }
 
 impl Answer {
+    /// Reads what is left of a rejection, up to `limit` bytes. The second attempt takes the
+    /// request's body over, which ends the connection if the body was still being sent on it: the
+    /// answer must be here by then, for it may yet be handed on. And a connection that is done with
+    /// is free for the second attempt.
+    async fn settle(&mut self, limit: u64) {
+        let _ = timeout(SETTLE_TIME, self.response.body_mut().read_to_end(limit)).await;
+        if self.response.body().is_complete()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.done();
+        }
+    }
+
     /// The vendor's answer, unchanged but for hop-by-hop fields and, when a rejection was met, the
     /// one field that says what became of it.
     fn hand_on(self, route: &Route, flight: Flight, retry: Option<Retry>) -> Response<ReplyBody> {
@@ -233,6 +253,9 @@ impl route::Settings {
         }
     }
 }
+
+/// The longest that a second attempt waits for the rest of a rejection.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

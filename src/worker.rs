@@ -21,7 +21,6 @@ use crate::upstream::pool::{self, Upstream};
 #[derive(Debug)]
 pub struct Blueprint {
     pub upstreams: Vec<UpstreamBlueprint>,
-    pub listeners: Vec<(Socket, Entrance)>,
     pub metrics: Arc<Metrics>,
     pub drain: Drain,
 }
@@ -34,14 +33,19 @@ pub struct UpstreamBlueprint {
 }
 
 /// Starts `count` workers. All of them accept from the same sockets: whoever is free takes the next
-/// connection, and none is stranded in the queue of a worker that is busy.
+/// connection, and none is stranded in the queue of a worker that is busy. The sockets given are the
+/// caller's to drop: while one copy is open, connections come into its queue.
 ///
 /// # Errors
 /// When a socket cannot be shared, or a thread or a runtime cannot be had.
-pub fn start(blueprint: &Arc<Blueprint>, count: usize) -> io::Result<Vec<JoinHandle<()>>> {
+pub fn start(
+    blueprint: &Arc<Blueprint>,
+    listeners: &[(Socket, Entrance)],
+    count: usize,
+) -> io::Result<Vec<JoinHandle<()>>> {
     let start_one = |number| {
         let shared = |(socket, entrance): &(Socket, Entrance)| Ok((socket.share()?, *entrance));
-        let listeners = blueprint.listeners.iter().map(shared).collect::<io::Result<Vec<_>>>()?;
+        let listeners = listeners.iter().map(shared).collect::<io::Result<Vec<_>>>()?;
         let blueprint = blueprint.clone();
         let name = format!("worker-{number}");
         thread::Builder::new().name(name).spawn(move || {

@@ -158,6 +158,13 @@ async fn p24_the_token_endpoint_is_out_of_reach_below_a_base_path() {
         guarded.refuses(&line, &["Host: localhost"], "token-endpoint-refused").await;
     }
     guarded.admits("GET /openapi/x", &["Host: localhost"]).await;
+
+    // So long that the base path has no room before it.
+    let token_calls = guarded.vendor.token_calls("aiclk").len();
+    let target = format!("/oauth2/token?{}", "a".repeat(65_515));
+    let answer = guarded.stage.get("aiclk", &target).await;
+    assert_eq!((answer.status(), answer.one("tokenward-error")), (414, Some("target-too-long")));
+    assert_eq!(guarded.vendor.token_calls("aiclk").len(), token_calls);
 }
 
 #[tokio::test]

@@ -84,3 +84,18 @@ async fn p02_both_simulated_vendors_find_nothing_wrong() {
         assert_eq!(stage.sandbox.counts(vendor).accepted, 1);
     }
 }
+
+#[tokio::test]
+async fn p02_the_callers_own_go_from_the_trailers_too() {
+    let vendor = RawVendor::start().await;
+    let stage = Stage::plan().before(vendor.address).start().await;
+    let head = "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n";
+    let announced = "Trailer: OGW_ACCESS_TOKEN, x-sum\r\nTrailer: ogw-access-token\r\n\r\n";
+    let body =
+        "1\r\nx\r\n0\r\nOGW_ACCESS_TOKEN: mine\r\nogw-access-token: mine\r\nx-sum: 1\r\n\r\n";
+    stage.call("aiclk", format!("{head}{announced}{body}")).await;
+    let call = vendor.only_call();
+    assert_eq!(call.one("trailer"), Some("x-sum"));
+    let raw = String::from_utf8_lossy(&call.raw);
+    assert!(raw.ends_with("0\r\nx-sum: 1\r\n\r\n"), "{call:?}");
+}

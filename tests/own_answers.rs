@@ -69,6 +69,14 @@ async fn p28_an_upstream_that_breaks_off_is_502_and_a_silent_one_504() {
 }
 
 #[tokio::test]
+async fn p28_a_body_that_the_caller_breaks_off_is_the_callers_fault() {
+    let (_vendor, stage) = stage_with("").await;
+    let head = "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = stage.call("aiclk", format!("{head}3\r\none\r\nno size\r\n")).await;
+    is_ours(&answer, 400, "body-broken", AICLK);
+}
+
+#[tokio::test]
 async fn p28_a_refusal_by_the_guard_is_403_without_a_time_to_come_back() {
     let (_vendor, stage) = stage_with("").await;
     let answer = stage.post("jing", "/v1/oauth2/token", "{}").await;

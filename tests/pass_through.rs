@@ -264,6 +264,15 @@ async fn p06_the_length_is_told_where_the_vendor_tells_it_and_chunks_stay_chunks
 }
 
 #[tokio::test]
+async fn p06_a_length_that_the_chunks_override_does_not_cut_the_answer() {
+    let (vendor, stage) = stage().await;
+    let both = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    vendor.will(Answer::raw(format!("HTTP/1.1 200 OK\r\n{both}")));
+    let answer = stage.get("aiclk", "/openapi/x").await;
+    assert_eq!((answer.text().as_str(), answer.one("content-length")), ("hello", None));
+}
+
+#[tokio::test]
 async fn p06_answers_without_a_body_are_handed_on() {
     let (vendor, stage) = stage().await;
     let mut caller = stage.caller("aiclk").await;

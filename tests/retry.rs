@@ -246,6 +246,33 @@ async fn p10_when_the_second_attempt_gets_no_answer_the_first_ones_is_handed_on(
 }
 
 #[tokio::test]
+async fn p10_an_early_rejection_is_whole_when_the_second_attempt_gets_no_answer() {
+    let (vendor, stage) = stage().await;
+    let body = "x".repeat(50_000);
+    vendor.will(Answer::new(401, &[], &body).at_head()).will(Answer::close().at_head());
+    let mut caller = stage.caller("aiclk").await;
+    // The upload that is still under way goes over to the second attempt, and ends the first.
+    let head = "POST /openapi/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
+    caller.send(format!("{head}half")).await;
+    let answer = caller.answer().await;
+    assert_eq!(answer.one("tokenward-retry"), Some("skipped; reason=no-answer"));
+    assert_eq!(answer.text(), body);
+}
+
+#[tokio::test]
+async fn p10_the_connection_of_a_rejection_serves_the_second_attempt() {
+    let (vendor, stage) = stage().await;
+    vendor.will(Answer::rejection()).will(Answer::success());
+    vendor.will(Answer::new(401, &[], "")).will(Answer::success());
+    for place in [0, 2] {
+        stage.get("aiclk", "/openapi/x").await;
+        let calls = vendor.calls();
+        assert_eq!(calls[place].connection, calls[0].connection);
+        assert_eq!(calls[place + 1].connection, calls[0].connection);
+    }
+}
+
+#[tokio::test]
 async fn p10_a_caller_who_breaks_off_while_a_new_token_is_fetched_leaves_nothing_behind() {
     let (vendor, stage) = stage().await;
     let gate = Gate::new();

@@ -6,6 +6,7 @@ mod support;
 mod clients;
 mod commands;
 mod crash;
+mod drain;
 mod gateway_address;
 mod guard;
 mod house;

@@ -18,12 +18,16 @@ pub enum ProxyError {
          through this gateway"
     )]
     Tunnel,
-    /// The caller's: with the injected pairs it is longer than HTTP libraries take.
-    #[error("the target is too long to have the token put into its query")]
+    /// The caller's: with the base path and the injected pairs it is longer than HTTP libraries
+    /// take.
+    #[error("the target is too long for what the gateway has to add to it")]
     TargetTooLong,
     /// The caller's, or the operator's list is too narrow.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// The caller's: the vendor has not got the whole of it, and has not answered.
+    #[error("the body of this request broke off, or its chunks are no chunks")]
+    Body,
     /// The vendor's or the operator's; the detail says which.
     #[error("no token for upstream {upstream}: {source}")]
     NoToken {

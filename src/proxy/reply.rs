@@ -101,12 +101,12 @@ impl Body for ReplyBody {
 impl VendorBody {
     pub fn new(
         body: Peeked<Incoming>,
-        lease: Lease<ReplayBody<Incoming>>,
+        lease: Option<Lease<ReplayBody<Incoming>>>,
         flight: Flight,
         longest_pause: Duration,
     ) -> Self {
         let idle = Idle { longest: longest_pause, timer: None, waiting: false };
-        let mut this = Self { body, lease: Some(lease), flight, idle };
+        let mut this = Self { body, lease, flight, idle };
         this.give_back_if_complete();
         this
     }
@@ -193,6 +193,7 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::TargetTooLong => {
             (StatusCode::URI_TOO_LONG, "target-too-long", "Target too long")
         }
+        ProxyError::Body => (StatusCode::BAD_REQUEST, "body-broken", "Request body broken"),
         ProxyError::Refused(refusal) => {
             (StatusCode::FORBIDDEN, refusal.kind(), "Refused by the gateway")
         }

@@ -90,7 +90,7 @@ impl Routes {
     }
 
     /// # Errors
-    /// When no upstream is meant.
+    /// When no upstream is meant, or the base path makes the target longer than one can be.
     pub fn find<B>(
         &self,
         entrance: Entrance,
@@ -117,7 +117,9 @@ impl Routes {
             }
             (Entrance::Gateway, None) => self.by_host_field_or_prefix(request, target)?,
         };
-        Ok(Found { route, target: route.settings.with_base(target) })
+        // Without its base path it would be another target, and pass the guard as such.
+        let target = route.settings.with_base(target).ok_or(ProxyError::TargetTooLong)?;
+        Ok(Found { route, target })
     }
 
     fn by_host_field_or_prefix<B>(
@@ -158,10 +160,10 @@ impl Routes {
 }
 
 impl Settings {
-    fn with_base(&self, target: PathAndQuery) -> PathAndQuery {
+    fn with_base(&self, target: PathAndQuery) -> Option<PathAndQuery> {
         if self.base_path.is_empty() {
-            return target;
+            return Some(target);
         }
-        PathAndQuery::try_from(format!("{}{target}", self.base_path)).unwrap_or(target)
+        PathAndQuery::try_from(format!("{}{target}", self.base_path)).ok()
     }
 }

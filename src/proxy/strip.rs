@@ -1,6 +1,6 @@
 //! Takes out of a request what must not travel on.
 
-use http::HeaderMap;
+use http::header::{HeaderMap, HeaderValue, TRAILER};
 use http::uri::PathAndQuery;
 
 use crate::headers::{NameSet, remove_hop_by_hop};
@@ -29,6 +29,25 @@ impl Strip {
     pub fn headers(&self, headers: &mut HeaderMap) {
         remove_hop_by_hop(headers);
         self.headers.remove_from(headers);
+        self.announced_trailers(headers);
+    }
+
+    /// What may not come as a header may not come after the body either: hyper passes on only those
+    /// trailers that are announced.
+    fn announced_trailers(&self, headers: &mut HeaderMap) {
+        let lists = headers.get_all(TRAILER).iter().filter_map(|list| list.to_str().ok());
+        let announced: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
+        if !announced.iter().any(|name| self.headers.contains(name)) {
+            return;
+        }
+        let kept = announced.into_iter().filter(|name| !self.headers.contains(name));
+        let kept = HeaderValue::try_from(kept.collect::<Vec<_>>().join(", "));
+        headers.remove(TRAILER);
+        if let Ok(kept) = kept
+            && !kept.is_empty()
+        {
+            headers.insert(TRAILER, kept);
+        }
     }
 
     /// The target without the pairs whose place an injected one takes; the other bytes of the query
