@@ -156,11 +156,14 @@ impl Gateway {
     /// grace; then the refreshers, whose renewals under way are saved first. Returns how many
     /// connections had to be cut.
     pub async fn stop(mut self) -> usize {
+        let began = Instant::now();
         self.readiness.stop();
         let left = self.drain.drain(self.grace).await;
         self.stop_refreshers.cancel();
         let ended = async { while self.refreshers.join_next().await.is_some() {} };
-        if timeout(LAST_RENEWAL, ended).await.is_err() {
+        // A call of the token endpoint may take longer, and nothing else needs the grace now.
+        let time = self.grace.saturating_sub(began.elapsed()).max(LAST_RENEWAL);
+        if timeout(time, ended).await.is_err() {
             warn!("a renewal was still under way at the end");
         }
         let workers = std::mem::take(&mut self.workers);
@@ -300,7 +303,7 @@ fn cores() -> usize {
 const IDLE_CONNECTION: Duration = Duration::from_secs(55);
 /// For one upstream in one worker.
 const MOST_IDLE_CONNECTIONS: usize = 256;
-/// How long the end waits for a renewal whose answer must be saved.
+/// The least time that the end waits for a renewal whose answer must be saved.
 const LAST_RENEWAL: Duration = Duration::from_secs(5);
 
 /// Binding is in a file of its own; taking a listener over is the runtime's part.

@@ -19,7 +19,12 @@ impl Backoff {
     /// The wait after one more failure. Never below a tenth of the ceiling, so that bad luck
     /// cannot turn into a spin.
     pub fn after_failure(&mut self) -> Duration {
-        let ceiling = self.ceiling();
+        self.after_failure_within(self.cap)
+    }
+
+    /// The same, under a lower cap.
+    pub fn after_failure_within(&mut self, cap: Duration) -> Duration {
+        let ceiling = self.ceiling().min(cap);
         self.failures = self.failures.saturating_add(1);
         ceiling.mul_f64(0.1 + 0.9 * fastrand::f64())
     }

@@ -113,8 +113,6 @@ where
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_READ_TIME)
-            // A caller that has sent its request and shut its side down still wants the answer.
-            .half_close(true)
             // The vendor's answer is handed on with the fields that it has, and no others.
             .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), service)

@@ -122,11 +122,14 @@ impl Budget {
         }
     }
 
-    /// A new day begins a new page. A clock that was set back does not: what was spent stays spent.
+    /// A new day begins a new page. A clock that was set back does not: what was spent stays spent,
+    /// but not until a day that only a wrong clock has seen.
     fn turn_day(&mut self) {
         let today = self.day_of(clock::wall());
         if today > self.ledger.day {
             self.ledger = Ledger { day: today, used: 0 };
+        } else if today.saturating_add(1) < self.ledger.day {
+            self.ledger.day = today;
         }
     }
 
@@ -210,6 +213,14 @@ mod tests {
         let tomorrow = Ledger { day: before.ledger().day + 1, used: 2 };
         let mut set_back = Budget::new(limits(2, 100), tomorrow);
         assert!(set_back.check(Reason::Start).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p16_a_clock_that_was_years_ahead_closes_the_budget_for_a_day_at_most() {
+        let ahead = Ledger { day: i64::MAX, used: 2 };
+        let mut budget = Budget::new(limits(2, 100), ahead);
+        let spent = budget.check(Reason::Start).expect_err("what was spent stays spent");
+        assert!(spent.opens_in() <= Duration::from_secs(86_400), "{spent:?}");
     }
 
     #[tokio::test(start_paused = true)]

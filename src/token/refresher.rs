@@ -2,6 +2,7 @@
 //! at a time, and publishes what it got.
 
 mod renewal;
+mod setback;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::cache::{Cache, Live};
 use super::provider::TokenEndpoint;
 use super::schedule::Schedule;
 use super::store::{Entry, Record, Store};
-use super::{LastRefresh, NoToken, NoTokenKind, Reason, Status, Tokens};
+use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
 
 /// What the refresher of one upstream must know.
 #[derive(Clone, Debug)]
@@ -86,6 +87,8 @@ struct Failure {
     error: NoToken,
     at: Instant,
     until: Instant,
+    /// The schedule's part of the budget is spent; there is a reserve for others.
+    only_schedule: bool,
 }
 
 // === impl Demand ===
@@ -151,13 +154,6 @@ impl<E: TokenEndpoint> Refresher<E> {
         tokio::pin!(stop);
         self.start().await;
         loop {
-            let over_at = self.over_at;
-            let over = async {
-                match over_at {
-                    Some(instant) => sleep_until(instant).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = &mut stop => break,
                 demand = self.demands.recv() => match demand {
@@ -167,13 +163,14 @@ impl<E: TokenEndpoint> Refresher<E> {
                 () = sleep_until(self.renew_at) => {
                     let _ = self.renew(Reason::Schedule).await;
                 }
-                () = over => {
+                () = reached(self.over_at) => {
                     self.over_at = None;
                     warn!(upstream = %self.config.upstream, "the token is over, and there is no other");
                     self.report(None);
                 }
             }
         }
+        self.save_at_last().await;
     }
 
     /// A stored, living token makes ready, whatever the token endpoint does.
@@ -214,7 +211,8 @@ impl<E: TokenEndpoint> Refresher<E> {
         }
         let shared = self.failure.as_ref().filter(|failure| {
             let waited_for_it = failure.at >= demand.asked_at;
-            demand.reason != Reason::Manual && (waited_for_it || now < failure.until)
+            let concerns = demand.reason != Reason::Manual && !failure.only_schedule;
+            concerns && (waited_for_it || now < failure.until)
         });
         if let Some(failure) = shared {
             let retry_after = failure.until.saturating_duration_since(now);
@@ -234,7 +232,8 @@ impl<E: TokenEndpoint> Refresher<E> {
         let began = Instant::now();
         let died_early = reason == Reason::Rejected && self.dies_early();
         let before = self.cache.generation();
-        let result = self.try_renew(reason).await;
+        let booked = self.budget.ledger();
+        let result = self.try_renew_watched(reason).await;
         let now = Instant::now();
         let (outcome, detail) = match &result {
             Ok(outcome) => (*outcome, String::new()),
@@ -244,10 +243,13 @@ impl<E: TokenEndpoint> Refresher<E> {
         let upstream = self.config.upstream.as_str();
         match result {
             Ok(_) => {
-                self.backoff.reset();
                 self.failure = None;
-                if died_early && self.cache.generation() > before {
-                    self.metrics.early_deaths.inc();
+                // The same token again is no progress: see `same_again`.
+                if self.cache.generation() > before {
+                    self.backoff.reset();
+                    if died_early {
+                        self.metrics.early_deaths.inc();
+                    }
                 }
                 info!(
                     upstream,
@@ -259,13 +261,24 @@ impl<E: TokenEndpoint> Refresher<E> {
                 );
             }
             Err(setback) => {
-                let wait = setback.wait.unwrap_or_else(|| self.backoff.after_failure());
+                let wait = setback.wait.unwrap_or_else(|| {
+                    // Tries that spend nothing need not be spread over the day.
+                    let free = self.budget.ledger() == booked;
+                    let cap = if free {
+                        LONGEST_RETRY
+                    } else {
+                        retry_ceiling(self.config.limits.per_day)
+                    };
+                    self.backoff.after_failure_within(cap)
+                });
                 let error = NoToken {
                     kind: setback.kind(),
                     detail: detail.as_str().into(),
                     retry_after: wait,
                 };
-                self.failure = Some(Failure { error, at: now, until: now + wait });
+                let only_schedule =
+                    reason == Reason::Schedule && setback.outcome == Outcome::Budget;
+                self.failure = Some(Failure { error, at: now, until: now + wait, only_schedule });
                 self.renew_at = now + wait;
                 let serving = self.cache.living(now).is_some();
                 let retry_in = humantime::format_duration(rounded(wait));
@@ -301,7 +314,8 @@ impl<E: TokenEndpoint> Refresher<E> {
             retry_after: self.backoff.after_failure(),
         };
         let until = now + error.retry_after;
-        self.failure = Some(Failure { error: error.clone(), at: now, until });
+        let only_schedule = false;
+        self.failure = Some(Failure { error: error.clone(), at: now, until, only_schedule });
         error
     }
 
@@ -355,6 +369,14 @@ impl<E: TokenEndpoint> Refresher<E> {
         if let Some(time) = self.status.borrow().last_success {
             self.metrics.last_success.set(seconds(time));
         }
+    }
+}
+
+/// Completes at the instant, if there is one.
+async fn reached(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -17,7 +17,7 @@ impl Schedule {
     pub fn renew_after(&self, life: Duration, chance: f64) -> Duration {
         let margin = self.margin.min(life.mul_f64(LARGEST_MARGIN));
         let early = margin.mul_f64(1.0 + JITTER * chance.clamp(0.0, 1.0));
-        life.saturating_sub(early).max(self.min_interval)
+        life.saturating_sub(early).max(self.min_interval).max(SHORTEST_INTERVAL)
     }
 
     /// How long to wait after a renewal that brought the same token, or no later end, with `left`
@@ -30,6 +30,8 @@ impl Schedule {
 
 const LARGEST_MARGIN: f64 = 0.2;
 const JITTER: f64 = 0.1;
+/// Whatever a config or an answer says: a life of a millisecond is no reason to call in a loop.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT_AFTER_SAME: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -49,6 +51,12 @@ mod tests {
         assert_eq!(schedule.renew_after(7200 * SECOND, 0.0), 6900 * SECOND);
         assert_eq!(schedule.renew_after(100 * SECOND, 0.0), 80 * SECOND);
         assert_eq!(schedule.renew_after(7200 * SECOND, 1.0), 6870 * SECOND);
+    }
+
+    #[test]
+    fn p12_no_life_and_no_interval_make_a_spin() {
+        let schedule = Schedule { margin: Duration::ZERO, min_interval: Duration::ZERO };
+        assert_eq!(schedule.renew_after(Duration::from_millis(1), 0.0), SECOND);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What is said to a token endpoint and what its answers mean: pure, without a network.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 use crate::vendor::description::{AnswerShape, Call, Encoding};
@@ -81,7 +84,9 @@ pub fn read(
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         return Err(Denied::Unreachable(format!("the token endpoint answered HTTP {status}")));
     }
-    let Ok(answer) = serde_json::from_slice::<Value>(body) else {
+    // A byte order mark, or a message that is no UTF-8, must not cost a new refresh token.
+    let text = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
+    let Ok(answer) = serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) else {
         let size = body.len();
         return Err(Denied::Malformed(format!("HTTP {status} with {size} bytes that are no JSON")));
     };
@@ -101,7 +106,7 @@ pub fn read(
     Ok(Grant {
         access_token,
         refresh_token: shape.refresh_token.as_ref().and_then(|at| secret_at(&answer, at)),
-        expires_at: expiry(shape, &answer, now)?,
+        expires_at: expiry(shape, &answer, now),
     })
 }
 
@@ -111,10 +116,7 @@ fn refusal(shape: &AnswerShape, status: StatusCode, answer: &Value, said: &Token
     if told.is_empty() {
         return Denied::Malformed(format!("HTTP {status} and JSON without a code or a message"));
     }
-    let mut text = told.join(", ");
-    for secret in said.fields.values().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
-        text = text.replace(secret.expose(), "***");
-    }
+    let mut text = without_secrets(told.join(", "), said);
     if let Some((cut, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
         text.truncate(cut);
         text.push('…');
@@ -122,15 +124,32 @@ fn refusal(shape: &AnswerShape, status: StatusCode, answer: &Value, said: &Token
     Denied::Refused(format!("HTTP {status}, {text}"))
 }
 
+fn without_secrets(mut text: String, said: &TokenRequest) -> String {
+    let fields = said.fields.values().map(Secret::expose);
+    let mut secrets: Vec<_> = fields.filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
+    // The longest first: one may begin with another.
+    secrets.sort_by_key(|secret| Reverse(secret.len()));
+    for secret in &secrets {
+        text = text.replace(secret, "***");
+    }
+    let decoded = percent_decode_str(&text).decode_utf8_lossy();
+    if secrets.iter().any(|secret| decoded.contains(secret)) {
+        return "with a message that repeats a credential".to_owned();
+    }
+    text
+}
+
+/// When a granted token ends. A life that cannot be understood is no reason to throw away the pair
+/// that it came with: the refresh token before it may be spent.
+fn expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> SystemTime {
+    let told = shape.expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+    told.and_then(|text| end_of_life(&text, now)).unwrap_or_else(|| now + shape.default_life)
+}
+
 /// `expires_in` as both vendors' kind of API use it: seconds left, or an epoch when it is too large
 /// to be a life.
-fn expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> Result<SystemTime, Denied> {
-    let told = shape.expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
-    let Some(text) = told else {
-        return Ok(now + shape.default_life);
-    };
-    let bad = || Denied::Malformed(format!("a life of {text:?} is not one"));
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(bad)?;
+fn end_of_life(text: &str, now: SystemTime) -> Option<SystemTime> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
     let since = |start: SystemTime, seconds: f64| {
         Duration::try_from_secs_f64(seconds).ok().and_then(|time| start.checked_add(time))
     };
@@ -141,8 +160,7 @@ fn expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> Result<System
     } else {
         since(now, number)
     };
-    let end = end.ok_or_else(bad)?;
-    if end > now && end < now + LONGEST_LIFE { Ok(end) } else { Err(bad()) }
+    end.filter(|end| *end > now && *end < now + LONGEST_LIFE)
 }
 
 fn secret_at(answer: &Value, pointer: &Pointer) -> Option<Secret> {

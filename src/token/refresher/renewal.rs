@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::causes::causes;
 use crate::clock;
 use crate::secret::Secret;
+use crate::vendor::description::OldToken;
 use crate::vendor::injection::Injection;
 
 use super::super::budget::Budget;
@@ -15,34 +16,39 @@ use super::super::cache::Live;
 use super::super::provider::TokenEndpoint;
 use super::super::store::{Entry, Intent, Record, StoreError};
 use super::super::wire::{Denied, Grant};
-use super::super::{NoTokenKind, Outcome, Reason};
-use super::Refresher;
-
-/// A renewal that brought nothing. No credential is lost by it.
-#[derive(Debug)]
-pub(super) struct Setback {
-    pub(super) outcome: Outcome,
-    pub(super) detail: String,
-    /// When to try again, where that is known.
-    pub(super) wait: Option<Duration>,
-    /// Trying again will not help.
-    pub(super) needs_a_person: bool,
-}
+use super::super::{Outcome, Reason};
+use super::setback::Setback;
+use super::{Refresher, reached};
 
 impl<E: TokenEndpoint> Refresher<E> {
-    pub(super) async fn try_renew(&mut self, reason: Reason) -> Result<Outcome, Setback> {
+    /// A renewal that takes longer than the token in hand has left to live does not hide that it is
+    /// over.
+    pub(super) async fn try_renew_watched(&mut self, reason: Reason) -> Result<Outcome, Setback> {
+        let (part, over_at) = (self.part.clone(), self.over_at);
+        let renewal = self.try_renew(reason);
+        tokio::pin!(renewal);
+        tokio::select! {
+            biased;
+            result = &mut renewal => return result,
+            () = reached(over_at) => part.not_ready("the token is over while it is being renewed"),
+        }
+        renewal.await
+    }
+
+    async fn try_renew(&mut self, reason: Reason) -> Result<Outcome, Setback> {
         if self.entry.is_none() {
             self.load().await?;
+            if self.adopt_living() {
+                return Ok(Outcome::Adopted);
+            }
         }
         if let Some(record) = self.unsaved.take() {
-            return self.keep(record).await;
+            let living = record.expires_at > clock::wall();
+            let outcome = self.keep(record).await?;
+            if living {
+                return Ok(outcome);
+            }
         }
-        self.budget.check(reason).map_err(|spent| Setback {
-            outcome: Outcome::Budget,
-            detail: spent.to_string(),
-            wait: Some(spent.opens_in()),
-            needs_a_person: false,
-        })?;
         self.respect_vendor_interval().await?;
 
         let mut refusals = Vec::new();
@@ -73,6 +79,28 @@ impl<E: TokenEndpoint> Refresher<E> {
         self.cut_off = entry.intent.is_some();
         self.entry = Some(entry);
         Ok(())
+    }
+
+    /// The store can be read at last: whether what it has is as good as a renewal.
+    fn adopt_living(&mut self) -> bool {
+        let doubtful = self.cut_off && self.config.old_access_token == OldToken::Dies;
+        let known = self.cache.generation();
+        let living = self.record().cloned().is_some_and(|record| {
+            record.generation > known
+                && record.expires_at > clock::wall()
+                && self.publish(&record).is_ok()
+        });
+        living && !doubtful && !self.seed_has_changed()
+    }
+
+    /// The last chance of a pair that could not be saved: a stop would lose it.
+    pub(super) async fn save_at_last(&mut self) {
+        if let Some(record) = self.unsaved.take()
+            && let Err(setback) = self.keep(record).await
+        {
+            tracing::error!(upstream = %self.config.upstream, detail = %setback.detail,
+                "a new token could not be saved before the end, and may be lost");
+        }
     }
 
     /// Whether the operator has configured another seed since the stored pair was had.
@@ -120,8 +148,11 @@ impl<E: TokenEndpoint> Refresher<E> {
             return Vec::new();
         }
         let seed = self.config.seed.clone().filter(|_| self.seed_has_changed());
-        let stored = self.record().filter(|record| !self.has_lapsed(record));
+        // Where nothing else is left, one that has lapsed by our clock is tried all the same.
+        let hopeless = |record: &Record| self.endpoint.can_mint() && self.has_lapsed(record);
+        let stored = self.record().filter(|record| !hopeless(record));
         let stored = stored.and_then(|record| record.refresh_token.clone());
+        let stored = stored.filter(|stored| seed.as_ref().is_none_or(|seed| !seed.same_as(stored)));
         seed.into_iter().chain(stored).collect()
     }
 
@@ -175,6 +206,7 @@ impl<E: TokenEndpoint> Refresher<E> {
     /// Books the call, and the intent to present this refresh token, before it is made. A store
     /// that cannot take this note could not take the new pair either, so nothing is spent then.
     async fn note_call(&mut self, presents: Option<&Secret>, why: Reason) -> Result<(), Setback> {
+        self.budget.check(why)?;
         self.budget.spend(why);
         self.last_call = Some(Instant::now());
         let mut entry = self.entry.clone().unwrap_or_default();
@@ -184,6 +216,10 @@ impl<E: TokenEndpoint> Refresher<E> {
             .or(entry.intent);
         if let Err(error) = self.store.save(&self.config.upstream, entry.clone()).await {
             self.budget.refund();
+            if matches!(error, StoreError::Outdated { .. }) {
+                // The next renewal reads what somebody else has put there.
+                self.entry = None;
+            }
             return Err(error.into());
         }
         self.entry = Some(entry);
@@ -205,13 +241,16 @@ impl<E: TokenEndpoint> Refresher<E> {
             record.expires_at > clock::wall()
                 && grant.expires_at <= record.expires_at + SMALLEST_GAIN
         });
+        // A seed that is taken out of the config is still spent when it is put back.
+        let seed = self.config.seed.as_ref().map(Secret::fingerprint);
+        let seed = seed.or_else(|| before.and_then(|record| record.seed.clone()));
         let record = Record {
             generation: if same { generation } else { generation + 1 },
             access_token: Some(grant.access_token),
             refresh_token: grant.refresh_token.or(presented),
             obtained_at: clock::wall(),
             expires_at: grant.expires_at,
-            seed: self.config.seed.as_ref().map(Secret::fingerprint),
+            seed,
         };
         let outcome = self.keep(record).await?;
         if same || no_later {
@@ -329,39 +368,6 @@ impl<E: TokenEndpoint> Refresher<E> {
     fn has_lapsed(&self, record: &Record) -> bool {
         let life = self.endpoint.refresh_token_life();
         life.is_some_and(|life| record.obtained_at + life <= clock::wall())
-    }
-}
-
-// === impl Setback ===
-
-impl Setback {
-    pub(super) fn kind(&self) -> NoTokenKind {
-        match self.outcome {
-            Outcome::Budget => NoTokenKind::Budget,
-            _ => NoTokenKind::Unavailable,
-        }
-    }
-}
-
-impl From<Denied> for Setback {
-    fn from(denied: Denied) -> Self {
-        let outcome = match denied {
-            Denied::Refused(_) => Outcome::Refused,
-            Denied::Unreachable(_) | Denied::NotSent(_) => Outcome::Unreachable,
-            Denied::Malformed(_) => Outcome::Malformed,
-        };
-        Self { outcome, detail: denied.to_string(), wait: None, needs_a_person: false }
-    }
-}
-
-impl From<StoreError> for Setback {
-    fn from(error: StoreError) -> Self {
-        Self {
-            outcome: Outcome::Unsaved,
-            detail: causes(&error),
-            wait: None,
-            needs_a_person: false,
-        }
     }
 }
 

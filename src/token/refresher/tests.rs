@@ -1,9 +1,11 @@
 mod script;
+mod trouble;
 
 use std::time::SystemTime;
 
 use tokio::task::JoinHandle;
 use tokio::time::advance;
+use tokio_util::sync::CancellationToken;
 
 use super::super::Outcome;
 use super::super::store::memory::MemoryStore;
@@ -38,7 +40,8 @@ struct Fixture {
     script: Script,
     store: Arc<Store>,
     readiness: Readiness,
-    _task: JoinHandle<()>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 async fn start(script: Script, stored: Option<Entry>) -> Fixture {
@@ -50,6 +53,10 @@ async fn start_with(script: Script, stored: Option<Entry>, per_day: u32) -> Fixt
     if let Some(entry) = stored {
         store.save("vendor", entry).await.expect("a memory store saves");
     }
+    start_on(store, script, per_day).await
+}
+
+async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
     let readiness = Readiness::default();
     let config = Config {
         upstream: "vendor".into(),
@@ -64,8 +71,9 @@ async fn start_with(script: Script, stored: Option<Entry>, per_day: u32) -> Fixt
     let metrics = Metrics::new("0", "test").expect("metrics").token_of("vendor");
     let part = readiness.register("vendor");
     let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, metrics);
-    let task = tokio::spawn(refresher.run(std::future::pending()));
-    Fixture { tokens, script, store, readiness, _task: task }
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(refresher.run(stop.clone().cancelled_owned()));
+    Fixture { tokens, script, store, readiness, stop, task }
 }
 
 impl Fixture {

@@ -57,9 +57,10 @@ impl FileStore {
 
     pub(super) async fn load(&self, upstream: &str) -> Result<Entry, StoreError> {
         self.blocking(|inner| {
-            // What is on disk is asked again: it is what a restart would find.
-            let pages = read(&inner.path)?;
-            *inner.pages() = pages;
+            // What is on disk is asked again: it is what a restart would find. Not while a save is
+            // under way: its page would be forgotten here, and be overwritten by the next save.
+            let mut pages = inner.pages();
+            *pages = read(&inner.path)?;
             Ok(())
         })
         .await?;
@@ -263,6 +264,22 @@ mod tests {
         let error = store.save("one", entry(4, "r4")).await.expect_err("an older one");
         assert!(matches!(error, StoreError::Outdated { stored: 5, offered: 4 }), "{error}");
         assert_eq!(refresh_token(&store.load("one").await.expect("a page")), "r5");
+    }
+
+    #[tokio::test]
+    async fn p15_reading_one_page_while_another_is_saved_forgets_neither() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokens.json");
+        let store = FileStore::open(&path).expect("a store");
+        for generation in 1..100 {
+            let saving = store.save("one", entry(generation, "r"));
+            let (saved, read_again) = tokio::join!(saving, store.load("two"));
+            saved.expect("saved");
+            read_again.expect("read");
+            store.save("two", entry(generation, "r")).await.expect("saved");
+            let on_disk = read(&path).expect("a good file");
+            assert_eq!(on_disk["one"].generation(), generation);
+        }
     }
 
     #[tokio::test]

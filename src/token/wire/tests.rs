@@ -47,8 +47,38 @@ fn p12_a_life_is_seconds_or_an_epoch() {
     assert_eq!(life("1790003600").expect("an epoch"), 3600);
     assert_eq!(life("1790003600000").expect("an epoch in milliseconds"), 3600);
     assert_eq!(life("null").expect("no life"), 600);
-    for bad in ["0", "-5", "\"soon\"", "1e300", "1000000001"] {
-        assert!(matches!(life(bad), Err(Denied::Malformed(_))), "{bad}");
+}
+
+#[test]
+fn p15_a_life_that_is_none_does_not_cost_the_pair() {
+    for bad in ["0", "-5", "\"soon\"", "1e300", "1000000001", "{}"] {
+        assert_eq!(life(bad).expect("the default life"), 600, "{bad}");
+    }
+}
+
+#[test]
+fn p15_a_byte_order_mark_or_a_garbled_message_does_not_cost_the_pair() {
+    let body = b"\xef\xbb\xbf{\"code\":0,\"msg\":\"\xb3\xc9\",\"data\":{\"access_token\":\"a\"}}";
+    let grant = read(&shape(), StatusCode::OK, body, now(), &said("old-refresh-token"));
+    assert_eq!(grant.expect("a grant").access_token.expose(), "a");
+}
+
+#[test]
+fn p26_a_credential_that_begins_with_another_or_comes_back_encoded_is_not_repeated() {
+    let fields = [("id", "app-123"), ("secret", "app-123-s3cr3t"), ("token", "r/e+f=resh")];
+    let said = TokenRequest {
+        fields: fields.map(|(name, value)| (name.to_owned(), Secret::new(value))).into(),
+        ..said("")
+    };
+    for (echo, part) in [
+        ("bad secret app-123-s3cr3t", "s3cr3t"),
+        ("bad query ?token=r%2Fe%2Bf%3Dresh&x=1", "resh&"),
+        ("bad query ?token=r%2fe%2bf%3dresh&x=1", "resh&"),
+    ] {
+        let body = format!(r#"{{"code":1,"msg":"{echo}"}}"#);
+        let denied = read(&shape(), StatusCode::OK, body.as_bytes(), now(), &said);
+        let Err(Denied::Refused(text)) = denied else { panic!("{denied:?}") };
+        assert!(!text.contains(part), "{text}");
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) struct State {
     pub(super) mints: usize,
     pub(super) issued: usize,
     pub(super) can_mint: bool,
+    pub(super) refresh_token_life: Option<Duration>,
     pub(super) life: Duration,
     pub(super) delay: Duration,
 }
@@ -65,7 +66,7 @@ impl TokenEndpoint for Script {
     }
 
     fn refresh_token_life(&self) -> Option<Duration> {
-        None
+        self.state().refresh_token_life
     }
 
     fn credentials(&self) -> &Values {

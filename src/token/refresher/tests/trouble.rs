@@ -1,0 +1,214 @@
+//! What a store that fails, a spent budget and a wrong clock must not cost.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::super::store::file::FileStore;
+use super::*;
+
+fn refused() -> Result<Grant, Denied> {
+    Err(Denied::Refused("HTTP 200, spent".into()))
+}
+
+fn file_store(path: &Path) -> Arc<Store> {
+    Arc::new(Store::File(FileStore::open(path).expect("a store")))
+}
+
+/// A folder for the store that can be taken away: then saves fail.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().expect("a folder"));
+        fs::create_dir(folder.0.path().join("here")).expect("a folder");
+        folder
+    }
+
+    fn store(&self) -> std::path::PathBuf {
+        self.0.path().join("here/tokens.json")
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.0.path().join(from), self.0.path().join(to)).expect("renamed");
+    }
+
+    /// A refresher whose first new pair, with this life, cannot be saved.
+    async fn with_unsaved_pair(&self, life: Duration) -> Fixture {
+        let script = Script::new(HOUR).then(Ok(grant("access", Some("r-new"), life)));
+        script.state().delay = SECOND;
+        let fixture = start_on(file_store(&self.store()), script, 0).await;
+        while fixture.script.calls() == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.rename("here", "gone");
+        advance(SECOND).await;
+        while fixture.tokens.status().last.is_none() {
+            tokio::task::yield_now().await;
+        }
+        let last = fixture.tokens.status().last.expect("a renewal");
+        assert_eq!(last.outcome, Outcome::Unsaved);
+        fixture
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p15_a_pair_that_could_not_be_saved_is_saved_before_a_stop() {
+    let folder = Folder::new();
+    let fixture = folder.with_unsaved_pair(HOUR).await;
+    folder.rename("gone", "here");
+    fixture.stop.cancel();
+    fixture.task.await.expect("no panic");
+    let entry = fixture.store.load("vendor").await.expect("loaded");
+    let token = entry.token.and_then(|record| record.refresh_token).expect("a refresh token");
+    assert_eq!(token.expose(), "r-new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p15_a_pair_that_ended_before_it_could_be_saved_is_renewed_at_once() {
+    let folder = Folder::new();
+    let fixture = folder.with_unsaved_pair(SECOND).await;
+    advance(2 * SECOND).await;
+    folder.rename("gone", "here");
+    let live = loop {
+        match fixture.tokens.current().await {
+            Ok(live) => break live,
+            Err(error) => assert!(!error.to_string().contains("same one"), "{error}"),
+        }
+    };
+    assert_eq!(live.generation, 2);
+    assert_eq!(fixture.script.state().presented, ["seed", "r-new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p20_a_store_that_can_be_read_at_last_makes_ready_without_a_call() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tokens.json");
+    let store = file_store(&path);
+    let entry = Entry { token: Some(record(9, "r9", HOUR)), ..Entry::default() };
+    store.save("vendor", entry).await.expect("saved");
+    let good = fs::read(&path).expect("the file");
+    fs::write(&path, "cut off").expect("written");
+
+    let fixture = start_on(store, Script::new(HOUR), 0).await;
+    while fixture.tokens.status().last.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!fixture.readiness.is_ready());
+    fs::write(&path, good).expect("written");
+    while !fixture.readiness.is_ready() {
+        advance(SECOND).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.tokens.current().await.expect("the stored token").generation, 9);
+    assert_eq!(fixture.script.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p16_a_schedule_that_is_out_of_budget_leaves_the_reserve_to_rejections() {
+    let limits = Limits { per_day: 10, day_offset: 0, per_minute: 20 };
+    let mut budget = Budget::new(limits, Ledger::default());
+    for _ in 0..9 {
+        budget.spend(Reason::Schedule);
+    }
+    let token = Some(record(7, "r7", 100 * SECOND));
+    let entry = Entry { token, ledger: budget.ledger(), ..Entry::default() };
+    let fixture = start_with(Script::new(HOUR), Some(entry), 10).await;
+    fixture.tokens.current().await.expect("the stored token");
+    advance(90 * SECOND).await;
+    while fixture.tokens.status().last.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.tokens.status().last.expect("tried").outcome, Outcome::Budget);
+    assert_eq!(fixture.script.calls(), 0);
+    fixture.tokens.newer_than(7).await.expect("the reserve is for this");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p16_one_renewal_does_not_call_beyond_the_cap() {
+    let other_seed = Some(Secret::new("the seed before").fingerprint());
+    let stored = Record { seed: other_seed, ..record(2, "r2", Duration::ZERO) };
+    let entry = Entry { token: Some(stored), ..Entry::default() };
+    let fixture = start_with(Script::new(HOUR).then(refused()), Some(entry), 1).await;
+    let error = fixture.tokens.current().await.expect_err("one call a day, and it was refused");
+    assert_eq!((error.kind, fixture.script.calls()), (NoTokenKind::Budget, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_tries_that_reach_nobody_are_not_spread_over_the_day() {
+    let mut script = Script::new(HOUR);
+    for _ in 0..200 {
+        script = script.then(Err(Denied::NotSent("connection refused".into())));
+    }
+    let fixture = start_with(script, None, 300).await;
+    for _ in 0..60 {
+        let error = fixture.tokens.current().await.expect_err("nobody is there");
+        assert!(error.retry_after <= LONGEST_RETRY, "{error:?}");
+        advance(30 * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_a_token_that_is_rejected_and_handed_out_again_is_asked_for_ever_more_seldom() {
+    let mut script = Script::new(HOUR);
+    for _ in 0..1000 {
+        script = script.then(Ok(grant("the-same", None, HOUR)));
+    }
+    let fixture = start(script, None).await;
+    let dead = fixture.tokens.current().await.expect("a token").generation;
+    for _ in 0..600 {
+        fixture.tokens.newer_than(dead).await.expect_err("there is no newer one");
+        advance(SECOND).await;
+    }
+    let calls = fixture.script.calls();
+    assert!(calls <= 60, "{calls} calls in ten minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p29_a_token_that_ends_while_it_is_being_renewed_is_not_ready() {
+    let script = Script::new(HOUR);
+    script.state().delay = HOUR;
+    let entry = Entry { token: Some(record(3, "r3", 100 * SECOND)), ..Entry::default() };
+    let fixture = start(script, Some(entry)).await;
+    fixture.tokens.current().await.expect("the stored token");
+    advance(90 * SECOND).await;
+    while fixture.script.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(fixture.readiness.is_ready());
+    advance(11 * SECOND).await;
+    tokio::time::timeout(SECOND, async {
+        while fixture.readiness.is_ready() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("not ready while the token is over");
+    advance(HOUR).await;
+    while !fixture.readiness.is_ready() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_one_refresh_token_in_two_places_is_presented_once() {
+    let other_seed = Some(Secret::new("the seed before").fingerprint());
+    let stored = Record { seed: other_seed, ..record(2, "seed", Duration::ZERO) };
+    let entry = Entry { token: Some(stored), ..Entry::default() };
+    let fixture = start(Script::new(HOUR).then(refused()), Some(entry)).await;
+    fixture.tokens.current().await.expect_err("it was refused");
+    assert_eq!(fixture.script.state().presented, ["seed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_a_refresh_token_that_seems_to_have_lapsed_is_tried_where_nothing_else_is_left() {
+    for can_mint in [false, true] {
+        let script = Script::new(HOUR);
+        script.state().refresh_token_life = Some(Duration::ZERO);
+        script.state().can_mint = can_mint;
+        let entry = Entry { token: Some(record(2, "r2", Duration::ZERO)), ..Entry::default() };
+        let fixture = start(script, Some(entry)).await;
+        fixture.tokens.current().await.expect("a token");
+        let state = fixture.script.state();
+        assert_eq!((state.presented.len(), state.mints), (1 - state.mints, usize::from(can_mint)));
+    }
+}
