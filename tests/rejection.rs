@@ -6,36 +6,51 @@ use http::StatusCode;
 
 use crate::support::{Answer, Message, RawVendor, Stage, recording};
 
-async fn stage() -> (RawVendor, Stage) {
-    let vendor = RawVendor::start().await;
-    let config =
-        "upstream.aiclk.refresh.per_minute = 1000\nupstream.jing.refresh.per_minute = 1000";
-    let stage = Stage::plan().before(vendor.address).config(config).start().await;
-    (vendor, stage)
+/// A vendor, and a gateway whose rejections may spend as many refreshes as they like.
+struct Scene {
+    vendor: RawVendor,
+    stage: Stage,
 }
 
-/// Sends a call whose first answer is this one, and expects that it is healed.
-async fn heals(what: &str, answer: Answer) {
-    let (vendor, stage) = stage().await;
-    vendor.will(answer);
-    let answer = stage.post("aiclk", "/openapi/v1/x", "{\"a\":1}").await;
-    assert_eq!(answer.text(), recording("aiclk/account_info", &[]), "{what}");
-    assert_eq!(answer.one("tokenward-retry"), Some("recovered"), "{what}");
-    assert_eq!(vendor.token_calls("aiclk").len(), 2, "{what}");
-    assert_eq!(vendor.calls().len(), 2, "{what}");
-}
+impl Scene {
+    async fn new() -> Self {
+        let vendor = RawVendor::start().await;
+        let plenty =
+            "upstream.aiclk.refresh.per_minute = 1000\nupstream.jing.refresh.per_minute = 1000";
+        let stage = Stage::plan().before(vendor.address).config(plenty).start().await;
+        Self { vendor, stage }
+    }
 
-/// Sends a call with this answer, and expects that it is handed on and nothing else happens.
-async fn is_handed_on(upstream: &'static str, what: &str, answer: Answer) -> Message {
-    let (vendor, stage) = stage().await;
-    vendor.will(answer);
-    let answer = stage.post(upstream, "/v1/x", "{\"a\":1}").await;
-    assert_eq!(answer.one("tokenward-retry"), None, "{what}");
-    assert_eq!(vendor.calls().len(), 1, "{what}");
-    assert_eq!(vendor.token_calls(upstream).len(), 1, "{what}");
-    let refreshes = [("upstream", upstream), ("reason", "rejected")];
-    assert_eq!(stage.metric("tokenward_token_refreshes_total", &refreshes).await, 0.0, "{what}");
-    answer
+    /// Sends a call whose first answer is this one, and expects that it is healed.
+    async fn heals(&self, what: &str, answer: Answer) {
+        let (calls, tokens) = self.counts("aiclk");
+        self.vendor.will(answer);
+        let answer = self.stage.post("aiclk", "/openapi/v1/x", "{\"a\":1}").await;
+        assert_eq!(answer.text(), recording("aiclk/account_info", &[]), "{what}");
+        assert_eq!(answer.one("tokenward-retry"), Some("recovered"), "{what}");
+        assert_eq!(self.counts("aiclk"), (calls + 2, tokens + 1), "{what}");
+    }
+
+    /// Sends a call with this answer, and expects that it is handed on and nothing else happens.
+    async fn hands_on(&self, upstream: &'static str, what: &str, answer: Answer) -> Message {
+        let (calls, tokens) = self.counts(upstream);
+        self.vendor.will(answer);
+        let answer = self.stage.post(upstream, "/v1/x", "{\"a\":1}").await;
+        assert_eq!(answer.one("tokenward-retry"), None, "{what}");
+        assert_eq!(self.counts(upstream), (calls + 1, tokens), "{what}");
+        answer
+    }
+
+    /// Business calls, and calls of the token endpoint.
+    fn counts(&self, upstream: &'static str) -> (usize, usize) {
+        (self.vendor.calls().len(), self.vendor.token_calls(upstream).len())
+    }
+
+    /// Nothing was refreshed without being waited for, either.
+    async fn refreshed_nothing(&self) {
+        let rejected = [("reason", "rejected")];
+        assert_eq!(self.stage.metric("tokenward_token_refreshes_total", &rejected).await, 0.0);
+    }
 }
 
 fn encoded(encoding: &str, plain: &[u8]) -> Vec<u8> {
@@ -53,7 +68,7 @@ fn encoded(encoding: &str, plain: &[u8]) -> Vec<u8> {
         }
         "br" => {
             let mut brotli = Vec::new();
-            let parameters = brotli::enc::BrotliEncoderParams::default();
+            let parameters = brotli::enc::BrotliEncoderParams { quality: 4, ..Default::default() };
             brotli::BrotliCompress(&mut &plain[..], &mut brotli, &parameters).expect("memory");
             brotli
         }
@@ -78,7 +93,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 #[tokio::test]
 async fn p07_every_recorded_rejection_is_healed() {
-    let (vendor, stage) = stage().await;
+    let Scene { vendor, stage } = Scene::new().await;
     for (upstream, target) in [("aiclk", "/openapi/v1/x"), ("jing", "/v1/x")] {
         for (name, status) in [
             ("rejected_expired", 200),
@@ -102,10 +117,11 @@ async fn p07_every_recorded_rejection_is_healed() {
 
 #[tokio::test]
 async fn p07_http_401_is_a_rejection_with_any_body_or_none() {
-    heals("empty", Answer::new(401, &[], "")).await;
-    heals("html", Answer::new(401, &[("Content-Type", "text/html")], "<html>")).await;
-    heals("binary", Answer::new(401, &[("Content-Type", "image/png")], [0, 1, 2])).await;
-    let (vendor, stage) = stage().await;
+    let scene = Scene::new().await;
+    scene.heals("empty", Answer::new(401, &[], "")).await;
+    scene.heals("html", Answer::new(401, &[("Content-Type", "text/html")], "<html>")).await;
+    scene.heals("binary", Answer::new(401, &[("Content-Type", "image/png")], [0, 1, 2])).await;
+    let Scene { vendor, stage } = Scene::new().await;
     vendor.will(Answer::raw("HTTP/1.1 401 Unauthorized\r\nContent-Length: 77\r\n\r\n"));
     vendor.will(Answer::raw("HTTP/1.1 200 OK\r\nContent-Length: 78\r\n\r\n"));
     let mut caller = stage.caller("aiclk").await;
@@ -116,19 +132,20 @@ async fn p07_http_401_is_a_rejection_with_any_body_or_none() {
 
 #[tokio::test]
 async fn p07_a_rejection_in_packets_of_one_byte_is_seen() {
+    let scene = Scene::new().await;
     let body = recording("aiclk/rejected_expired", &[]);
-    heals("split", Answer::json(200, &body).split()).await;
+    scene.heals("split", Answer::json(200, &body).split()).await;
     let chunks: String = body.chars().map(|c| format!("{:x}\r\n{c}\r\n", c.len_utf8())).collect();
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    heals("chunks", Answer::raw(format!("{head}{chunks}0\r\n\r\n")).split()).await;
+    scene.heals("chunks", Answer::raw(format!("{head}{chunks}0\r\n\r\n")).split()).await;
     let until_close = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{body}");
-    heals("until the end", Answer::raw(until_close).then_close()).await;
+    scene.heals("until the end", Answer::raw(until_close).then_close()).await;
 }
 
 #[tokio::test]
 async fn p07_a_rejection_split_in_two_anywhere_is_seen() {
-    let (vendor, stage) = stage().await;
+    let Scene { vendor, stage } = Scene::new().await;
     let body = recording("aiclk/rejected_expired_zh", &[]);
     let bytes = body.as_bytes();
     for at in 1..bytes.len() {
@@ -145,19 +162,21 @@ async fn p07_a_rejection_split_in_two_anywhere_is_seen() {
 
 #[tokio::test]
 async fn p07_compressed_rejections_are_seen() {
+    let scene = Scene::new().await;
     let plain = recording("aiclk/rejected_invalid_zh", &[]);
     for encoding in ["gzip", "deflate", "br", "zstd"] {
         let fields = [JSON, ("Content-Encoding", encoding)];
         let body = encoded(encoding, plain.as_bytes());
-        heals(encoding, Answer::new(200, &fields, &body)).await;
-        heals(encoding, Answer::new(200, &fields, &body).split()).await;
+        scene.heals(encoding, Answer::new(200, &fields, &body)).await;
+        scene.heals(encoding, Answer::new(200, &fields, &body).split()).await;
         let late = encoded(encoding, late_rejection(40_000).as_bytes());
-        heals(encoding, Answer::new(200, &fields, late)).await;
+        scene.heals(encoding, Answer::new(200, &fields, late)).await;
     }
 }
 
 #[tokio::test]
 async fn p07_mislabelled_rejections_are_seen() {
+    let scene = Scene::new().await;
     let body = recording("aiclk/rejected_expired", &[]);
     for content_type in [
         "text/html",
@@ -170,21 +189,22 @@ async fn p07_mislabelled_rejections_are_seen() {
         "nonsense",
         "",
     ] {
-        heals(content_type, Answer::new(200, &[("Content-Type", content_type)], &body)).await;
+        scene.heals(content_type, Answer::new(200, &[("Content-Type", content_type)], &body)).await;
     }
-    heals("no content type", Answer::new(200, &[], &body)).await;
+    scene.heals("no content type", Answer::new(200, &[], &body)).await;
 }
 
 #[tokio::test]
 async fn p07_the_look_is_bounded() {
-    heals("within 64 KiB", Answer::new(200, &[JSON], late_rejection(40_000))).await;
+    let scene = Scene::new().await;
+    scene.heals("within 64 KiB", Answer::new(200, &[JSON], late_rejection(40_000))).await;
     let beyond = late_rejection(66_000);
-    let answer = is_handed_on("aiclk", "beyond", Answer::new(200, &[JSON], &beyond)).await;
+    let answer = scene.hands_on("aiclk", "beyond", Answer::new(200, &[JSON], &beyond)).await;
     assert_eq!(answer.text(), beyond);
     for encoding in ["gzip", "deflate", "br", "zstd"] {
         let body = encoded(encoding, beyond.as_bytes());
         let fields = [JSON, ("Content-Encoding", encoding)];
-        let answer = is_handed_on("aiclk", encoding, Answer::new(200, &fields, &body)).await;
+        let answer = scene.hands_on("aiclk", encoding, Answer::new(200, &fields, &body)).await;
         assert!(answer.body == body, "the caller gets the original bytes of {encoding}");
         assert_eq!(answer.one("content-encoding"), Some(encoding));
     }
@@ -203,6 +223,7 @@ async fn p07_the_looks_bound_can_be_changed() {
 
 #[tokio::test]
 async fn p07_what_speaks_of_tokens_or_failures_but_is_no_rejection_is_handed_on() {
+    let scene = Scene::new().await;
     for (upstream, name) in [
         ("jing", "user_create_partial"),
         ("jing", "bad_request"),
@@ -217,29 +238,33 @@ async fn p07_what_speaks_of_tokens_or_failures_but_is_no_rejection_is_handed_on(
         ("aiclk", "unknown_path"),
     ] {
         let body = recording(&format!("{upstream}/{name}"), &[]);
-        let answer = is_handed_on(upstream, name, Answer::json(200, &body)).await;
+        let answer = scene.hands_on(upstream, name, Answer::json(200, &body)).await;
         assert_eq!(answer.text(), body);
     }
+    scene.refreshed_nothing().await;
 }
 
 #[tokio::test]
 async fn p07_403_429_and_5xx_refresh_nothing() {
+    let scene = Scene::new().await;
     let denied = r#"{"code":403,"message":"no permission","data":null}"#;
     let limited = recording("aiclk/rate_limited", &[]);
     for (status, body) in [(403, denied.to_owned()), (429, limited), (403, String::new())] {
-        let answer = is_handed_on("aiclk", "4xx", Answer::json(status, &body)).await;
+        let answer = scene.hands_on("aiclk", "4xx", Answer::json(status, &body)).await;
         assert_eq!((answer.status(), answer.text()), (status, body));
     }
     let rejection = recording("aiclk/rejected_expired", &[]);
     for status in [500, 502, 503, 504, 599] {
         assert!(StatusCode::from_u16(status).is_ok_and(|status| status.is_server_error()));
-        let answer = is_handed_on("aiclk", "5xx", Answer::json(status, &rejection)).await;
+        let answer = scene.hands_on("aiclk", "5xx", Answer::json(status, &rejection)).await;
         assert_eq!((answer.status(), answer.text()), (status, rejection.clone()));
     }
+    scene.refreshed_nothing().await;
 }
 
 #[tokio::test]
 async fn p07_an_inner_code_or_a_look_alike_never_counts() {
+    let scene = Scene::new().await;
     for body in [
         r#"{"code":200,"data":{"code":401,"message":"access token expired"},"message":"Success"}"#,
         r#"{"data":[{"code":401}],"code":200,"message":"Success"}"#,
@@ -250,9 +275,10 @@ async fn p07_an_inner_code_or_a_look_alike_never_counts() {
         r#"{"x":"\"code\":401,","code":200}"#,
         r#"{"code":null,"message":"access token expired"}"#,
     ] {
-        let answer = is_handed_on("aiclk", body, Answer::json(200, body)).await;
+        let answer = scene.hands_on("aiclk", body, Answer::json(200, body)).await;
         assert_eq!(answer.text(), body);
     }
+    scene.refreshed_nothing().await;
 }
 
 #[tokio::test]

@@ -150,6 +150,29 @@ async fn p10_a_vendor_that_rejects_before_the_upload_has_ended_gets_all_of_it_ag
 }
 
 #[tokio::test]
+async fn p10_what_is_uploaded_while_a_new_token_is_fetched_is_not_lost() {
+    let (vendor, stage) = stage_with("upstream.aiclk.replay.max_body = '2KiB'").await;
+    let gate = Gate::new();
+    vendor.token_endpoint_will("aiclk", vendor.grant("aiclk", 2).behind(&gate));
+    vendor.will(Answer::rejection().at_head());
+    let mut caller = stage.caller("aiclk").await;
+    let head = "POST /openapi/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = |byte: &str, length: usize| format!("{length:x}\r\n{}\r\n", byte.repeat(length));
+    caller.send(format!("{head}{}", chunk("a", 1000))).await;
+    until("a refresh is under way", || vendor.token_calls("aiclk").len() == 2).await;
+    // More than is kept: it has to wait for the second attempt.
+    caller.send(format!("{}0\r\n\r\n", chunk("b", 10_000))).await;
+    // The one worker has had the time to read it when it has served others after that.
+    for _ in 0..3 {
+        assert_eq!(stage.get("aiclk", "/openapi/other").await.status(), 200);
+    }
+    gate.open(1);
+    assert_eq!(caller.answer().await.one("tokenward-retry"), Some("recovered"));
+    let expected = format!("{}{}", "a".repeat(1000), "b".repeat(10_000));
+    assert!(vendor.calls().last().expect("a call").request.body == expected.as_bytes());
+}
+
+#[tokio::test]
 async fn p10_an_early_rejection_of_a_body_beyond_the_cap_reaches_the_caller() {
     let (vendor, stage) = stage_with("upstream.aiclk.replay.max_body = '1KiB'").await;
     vendor.will(Answer::rejection().at_head());
@@ -195,14 +218,28 @@ async fn p10_nothing_is_resent_after_a_time_out_a_reset_or_a_5xx() {
 
 #[tokio::test]
 async fn p10_a_stale_connection_is_not_the_callers_problem() {
+    const CALLERS: usize = 16;
+    const EACH: usize = 30;
     let (vendor, stage) = stage().await;
-    for number in 0..50 {
-        // Announces nothing, and closes after its answer.
+    // Announces nothing, and closes after every answer.
+    for _ in 0..CALLERS * EACH {
         vendor.will(Answer::success().then_close());
-        let answer = stage.post("aiclk", &format!("/openapi/{number}"), "{}").await;
-        assert_eq!(answer.status(), 200, "{number}: {answer:?}");
     }
-    assert_eq!(vendor.calls().len(), 50);
+    let mut callers = Vec::new();
+    for _ in 0..CALLERS {
+        callers.push(stage.caller("aiclk").await);
+    }
+    for _ in 0..EACH {
+        for caller in &mut callers {
+            let length = "Content-Length: 2\r\n\r\n{}";
+            caller.send(format!("POST /openapi/x HTTP/1.1\r\nHost: localhost\r\n{length}")).await;
+        }
+        for caller in &mut callers {
+            let answer = caller.answer().await;
+            assert_eq!(answer.status(), 200, "{answer:?}");
+        }
+    }
+    assert_eq!(vendor.calls().len(), CALLERS * EACH);
 }
 
 #[tokio::test]
