@@ -5,6 +5,7 @@ pub mod status;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
@@ -46,8 +47,9 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
+                    // Out of file descriptors, as a rule: trying at once would only fill the log.
                     warn!(%error, "the admin address could not accept a connection");
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                     continue;
                 }
             },
@@ -183,6 +185,8 @@ fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answ
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
     response
 }
+
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 const INDEX: &str = "tokenward\n
 GET  /healthz                 200 while the process lives
