@@ -63,7 +63,7 @@ pub async fn inspect(
         if let Progress::Decided(rule) = look.feed(plain) {
             return rule;
         }
-        if decoded >= limit || read >= limit || body.is_complete() {
+        if decoder.is_over() || decoded >= limit || read >= limit || body.is_complete() {
             break;
         }
     }
