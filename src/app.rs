@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -304,9 +303,3 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(55);
 const MOST_IDLE_CONNECTIONS: usize = 256;
 /// How long the end waits for a renewal whose answer must be saved.
 const LAST_RENEWAL: Duration = Duration::from_secs(5);
-
-/// Binding is in a file of its own; taking a listener over is the runtime's part.
-fn into_tokio(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}

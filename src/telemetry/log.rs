@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -20,7 +20,7 @@ pub enum LogError {
     Level {
         level: String,
         #[source]
-        source: ParseError,
+        source: Option<ParseError>,
     },
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
@@ -32,8 +32,7 @@ pub enum LogError {
 /// # Errors
 /// When the level is not one, or logging was set up before.
 pub fn init(format: Format, level: &str) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(level)
-        .map_err(|source| LogError::Level { level: level.to_owned(), source })?;
+    let filter = filter(level)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Json => lines.json().flatten_event(true).finish().try_init()?,
@@ -43,4 +42,38 @@ pub fn init(format: Format, level: &str) -> Result<(), LogError> {
         }
     }
     Ok(())
+}
+
+/// Whether `level` is a level or a filter.
+///
+/// # Errors
+/// When it is not.
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let bad = |source| LogError::Level { level: level.to_owned(), source };
+    // The library takes a word that is no level for a module: `inof` would silence everything.
+    let is_word = |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let mut words = level.split(',').map(str::trim).filter(is_word);
+    if words.any(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(bad(None));
+    }
+    EnvFilter::try_new(level).map_err(|source| bad(Some(source)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_one_or_a_filter_and_no_misspelt_word() {
+        for good in ["info", "WARN", "off", "info,tokenward::proxy=debug", "tokenward=trace,warn"] {
+            assert!(check_level(good).is_ok(), "{good}");
+        }
+        for bad in ["inof", "verbose", "info,tokenward", "a=b=c", "tokenward=loud"] {
+            assert!(check_level(bad).is_err(), "{bad}");
+        }
+    }
 }
