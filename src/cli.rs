@@ -7,6 +7,7 @@ mod demo;
 mod run;
 mod seed;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -134,6 +135,15 @@ impl Failure {
 /// The runtime of everything but requests.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
+}
+
+/// The variables that may stand for keys of a config. Others may hold anything, and bytes that are
+/// not UTF-8 (`std::env::vars` would panic on them) are no reason not to start.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    std::env::vars_os().filter_map(text)
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::token::store::file::FileStore;
 use crate::token::store::{Record, Store};
 
-use super::{ConfigFile, Failure, runtime};
+use super::{ConfigFile, Failure, environment, runtime};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { upstream: name, refresh_token_file, force, file } = arguments;
-    let config = parse::file(&file.config, std::env::vars()).map_err(Failure::Config)?;
+    let config = parse::file(&file.config, environment()).map_err(Failure::Config)?;
     let Some(upstream) = config.upstreams.iter().find(|upstream| upstream.name == *name) else {
         let names: Vec<_> = config.upstreams.iter().map(|one| one.name.as_str()).collect();
         let names = names.join(", ");
