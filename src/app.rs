@@ -125,9 +125,9 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         hosts: admin_hosts(&bound.addresses),
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
-    let listeners = bound.listeners;
-    let blueprint = Blueprint { upstreams, listeners, metrics, drain: drain.clone() };
-    let workers = worker::start(&Arc::new(blueprint), workers).map_err(StartError::Workers)?;
+    let blueprint = Blueprint { upstreams, metrics, drain: drain.clone() };
+    let workers = worker::start(&Arc::new(blueprint), bound.listeners, workers)
+        .map_err(StartError::Workers)?;
     for line in bound.addresses.lines() {
         info!("{line}");
     }

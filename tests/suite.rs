@@ -3,6 +3,7 @@
 
 mod support;
 
+mod command_line;
 mod gateway_address;
 mod guard;
 mod house;
@@ -14,6 +15,7 @@ mod pass_through;
 mod rejection;
 mod retry;
 mod secrets;
+mod shutdown;
 mod single_flight;
 mod streaming;
 mod third_vendor;

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::proxy::listener::Socket;
 use crate::proxy::route::Entrance;
 use crate::units::Listen;
+use crate::worker::Listener;
 
 /// Where a gateway listens.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub enum Address {
 pub(super) struct Bound {
     pub(super) addresses: Addresses,
     pub(super) admin: TcpListener,
-    pub(super) listeners: Vec<(Socket, Entrance)>,
+    pub(super) listeners: Vec<Listener>,
 }
 
 #[derive(Debug, thiserror::Error)]
