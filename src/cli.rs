@@ -47,9 +47,9 @@ enum Command {
     Sandbox(demo::SandboxArguments),
     /// Read the config and show every mistake in it.
     Check(ConfigFile),
-    /// Put a first refresh token into the store.
+    /// Store the first refresh token of an upstream.
     Seed(seed::Arguments),
-    /// Say which rule fires on a saved answer, and why.
+    /// Try a vendor's rules on a saved answer.
     Classify(classify::Arguments),
 }
 
@@ -73,7 +73,8 @@ enum Failure {
     Failed(Box<dyn std::error::Error>),
 }
 
-/// Runs the command line and gives the exit code: 0 fine, 1 failed, 2 wrong usage or config.
+/// Runs the command line and gives the exit code: 2 when it or the config is wrong, 1 for other
+/// failures.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match dispatch(&arguments) {

@@ -1,5 +1,5 @@
-//! One request, from top to bottom: guard, route, strip, inject, send, look at the head of the
-//! answer, hand it on; or, when the token is dead, get a newer one and send once more.
+//! One request, from top to bottom: route, guard, strip, inject, send, look at the answer. Either it
+//! goes to the caller, or its token is dead, and the request is sent once more with a newer one.
 
 pub mod error;
 pub mod guard;

@@ -1,4 +1,4 @@
-//! `tokenward seed`: puts a first refresh token into the store.
+//! `tokenward seed`: stores the first refresh token of an upstream.
 
 use std::path::PathBuf;
 

@@ -139,7 +139,7 @@ pub struct RawRefresh {
     pub min_interval: Option<Span>,
     /// How many refreshes rejections may cause in a minute.
     pub per_minute: Option<NonZeroU32>,
-    /// The vendor's cap in its natural day; 0: none. Left out: the description's.
+    /// Calls in the vendor's day; 0: no cap. Left out: the description's.
     pub daily_limit: Option<u32>,
     /// How long a caller is held while a refresh is under way.
     pub wait: Option<Span>,
