@@ -129,12 +129,10 @@ impl Admin {
     }
 
     fn status(&self) -> Answer {
+        let parts = self.readiness.parts();
         let upstreams = self.upstreams.iter().map(|upstream| {
-            let ready = self
-                .readiness
-                .parts()
-                .iter()
-                .any(|(name, reason)| name.as_ref() == upstream.name && reason.is_none());
+            let is_this = |part: &str| part == upstream.name;
+            let ready = parts.iter().any(|(part, reason)| is_this(part) && reason.is_none());
             (upstream.name.clone(), upstream.to_json(ready))
         });
         let body = json!({

@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -128,7 +127,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let blueprint = Arc::new(Blueprint { upstreams, metrics, drain: drain.clone() });
     let workers =
-        worker::start(&blueprint, &bound.listeners, workers).map_err(StartError::Workers)?;
+        worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();
     let (addresses, grace) = (bound.addresses, config.grace);
     Ok(Gateway { addresses, readiness, tokens, drain, grace, workers, refreshers, stop_refreshers })
@@ -254,7 +253,7 @@ fn assemble(
         strip,
         tokens: tokens.clone(),
         rules: config.rules,
-        look: LookLimits { bytes: config.look_limit, pause: timeouts.idle },
+        look: LookLimits { bytes: config.look_limit, wait: timeouts.idle },
         replay_limit: config.replay_limit,
         never_resend,
         idle: timeouts.idle,
@@ -305,9 +304,3 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(55);
 const MOST_IDLE_CONNECTIONS: usize = 256;
 /// The least time that the end waits for a renewal whose answer must be saved.
 const LAST_RENEWAL: Duration = Duration::from_secs(5);
-
-/// Binding is in a file of its own; taking a listener over is the runtime's part.
-fn into_tokio(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}

@@ -33,11 +33,6 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// How many failures in a row.
-    pub fn failures(&self) -> u32 {
-        self.failures
-    }
-
     fn ceiling(&self) -> Duration {
         let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.cap)

@@ -7,8 +7,10 @@ mod demo;
 mod run;
 mod seed;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -46,9 +48,9 @@ enum Command {
     Sandbox(demo::SandboxArguments),
     /// Read the config and show every mistake in it.
     Check(ConfigFile),
-    /// Put a first refresh token into the store.
+    /// Store the first refresh token of an upstream.
     Seed(seed::Arguments),
-    /// Say which rule fires on a saved answer, and why.
+    /// Try a vendor's rules on a saved answer.
     Classify(classify::Arguments),
 }
 
@@ -72,7 +74,8 @@ enum Failure {
     Failed(Box<dyn std::error::Error>),
 }
 
-/// Runs the command line and gives the exit code: 0 fine, 1 failed, 2 wrong usage or config.
+/// Runs the command line and gives the exit code: 2 when it or the config is wrong, 1 for other
+/// failures.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match dispatch(&arguments) {
@@ -131,9 +134,23 @@ impl Failure {
     }
 }
 
-/// The runtime of everything but requests.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
+/// Runs a command on the runtime of everything but requests. What blocks at its end (a name look-up,
+/// a worker that does not stop) is not waited for.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::failed)?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_timeout(LAST_WORK);
+    result
+}
+
+/// The variables that may stand for keys of a config. Others may hold anything, and bytes that are
+/// not UTF-8 (`std::env::vars` would panic on them) are no reason not to start.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    std::env::vars_os().filter_map(text)
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
@@ -143,3 +160,5 @@ fn parse_format(text: &str) -> Result<Format, String> {
         _ => Err("give text or json".to_owned()),
     }
 }
+
+const LAST_WORK: Duration = Duration::from_secs(1);

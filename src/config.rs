@@ -5,6 +5,7 @@ pub mod parse;
 pub mod raw;
 pub mod secrets;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::vendor::template::Values;
 /// Everything that a gateway is started with. It can hold no bad value.
 #[derive(Debug)]
 pub struct Config {
-    pub admin: Listen,
+    pub admin: SocketAddr,
     /// One address for all upstreams.
     pub gateway: Option<Listen>,
     pub store: StoreConfig,

@@ -71,7 +71,8 @@ impl Document {
     }
 
     /// A mistake that shows only when values are compared, at the value of `path`: names of keys,
-    /// and numbers for the elements of arrays, counted from 0 as they were read. If there is no such value, at the table that lacks it.
+    /// and numbers for the elements of arrays, counted from 0 as they were read. If there is no such
+    /// value, at the table that lacks it.
     pub fn mistake(&self, path: &[&str], message: impl Into<String>) -> Mistake {
         let place = self.place(&self.root.as_written(path), false, &self.readable());
         Mistake::new(place, self.censor(&message.into()))

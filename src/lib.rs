@@ -1,8 +1,8 @@
 //! tokenward: an authenticating egress gateway.
 //!
-//! Programs that know nothing of OAuth call it on localhost. It forwards to a vendor's API, adds
-//! the access token, keeps the token alive, and when the vendor says that the token is dead it
-//! gets a new one and sends the request again, once.
+//! It stands between programs on this machine and a vendor's API, puts the access token into what
+//! they send, and renews it. A request whose token the vendor calls dead is sent a second time,
+//! with another token.
 //!
 //! # How a request travels
 //!
@@ -18,7 +18,7 @@
 //!
 //! # The floors of the house
 //!
-//! A file imports only from floors below its own; a test holds it so.
+//! Imports go down the floors, never up or sideways; `tests/house.rs` sees to it.
 //!
 //! | floor | modules | question |
 //! |---|---|---|

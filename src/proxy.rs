@@ -1,5 +1,5 @@
-//! One request, from top to bottom: guard, route, strip, inject, send, look at the head of the
-//! answer, hand it on; or, when the token is dead, get a newer one and send once more.
+//! One request, from top to bottom: route, guard, strip, inject, send, look at the answer. Either it
+//! goes to the caller, or its token is dead, and the request is sent once more with a newer one.
 
 pub mod error;
 pub mod guard;
@@ -11,6 +11,7 @@ pub mod retry;
 pub mod route;
 pub mod strip;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use tracing::{debug, warn};
 
 use crate::body::peek::Peeked;
 use crate::body::replay::{NoReplay, Replay, ReplayBody};
+use crate::causes::causes;
+use crate::telemetry::log::Sparse;
 use crate::telemetry::metrics::Metrics;
 use crate::token::cache::Live;
 use crate::upstream::pool::Lease;
@@ -39,6 +42,7 @@ use route::{Entrance, Found, Route, Routes};
 pub struct Proxy {
     routes: Routes,
     metrics: Arc<Metrics>,
+    failures: Rc<Sparse>,
 }
 
 /// What every attempt at a request has in common.
@@ -63,7 +67,7 @@ struct Rejected {
 
 impl Proxy {
     pub fn new(routes: Routes, metrics: Arc<Metrics>) -> Self {
-        Self { routes, metrics }
+        Self { routes, metrics, failures: Rc::default() }
     }
 
     /// Answers a request, whatever happens: the one place where errors become answers.
@@ -80,14 +84,31 @@ impl Proxy {
             Err(error) => Err(error),
         };
         let answer = answer.unwrap_or_else(|error| {
-            let request_id = format!("{:016x}", fastrand::u64(..));
-            let upstream = settings.map_or("", |settings| settings.name.as_str());
-            let detail = crate::causes::causes(&error);
-            debug!(upstream, %method, request_id, kind = reply::kind(&error), detail, "not served");
-            reply::problem(&error, settings.map(|settings| &settings.envelope), &request_id)
+            let settings = settings.map(AsRef::as_ref);
+            self.own_answer(settings, &method, &error)
         });
         let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
         requests.answered(&method, answer.status());
+        answer
+    }
+
+    /// Says what went wrong to the caller and, when it is not the caller's fault, to the operator.
+    fn own_answer(
+        &self,
+        settings: Option<&route::Settings>,
+        method: &Method,
+        error: &ProxyError,
+    ) -> Response<ReplyBody> {
+        let request_id = format!("{:016x}", fastrand::u64(..));
+        let envelope = settings.map(|settings| &settings.envelope);
+        let answer = reply::problem(error, envelope, &request_id);
+        let upstream = settings.map_or("", |settings| settings.name.as_str());
+        let (kind, detail) = (reply::kind(error), causes(error));
+        if !answer.status().is_server_error() {
+            debug!(upstream, %method, request_id, kind, detail, "a request was refused");
+        } else if let Some(unlogged) = self.failures.admit() {
+            warn!(upstream, %method, request_id, kind, detail, unlogged, "a request failed");
+        }
         answer
     }
 
@@ -130,7 +151,7 @@ impl Proxy {
             Err(error) => {
                 warn!(
                     upstream = settings.name,
-                    error = crate::causes::causes(&error),
+                    error = causes(&error),
                     "a rejected request got no answer when it was sent again"
                 );
                 return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoAnswer))));

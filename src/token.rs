@@ -185,8 +185,6 @@ impl NoToken {
 // === impl Reason, Outcome ===
 
 impl Reason {
-    pub const ALL: [Reason; 4] = [Self::Start, Self::Schedule, Self::Rejected, Self::Manual];
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",

@@ -32,19 +32,22 @@ pub struct UpstreamBlueprint {
     pub pool: pool::Config,
 }
 
+/// A bound socket, and what comes in by it.
+pub type Listener = (Socket, Entrance);
+
 /// Starts `count` workers. All of them accept from the same sockets: whoever is free takes the next
-/// connection, and none is stranded in the queue of a worker that is busy. The sockets given are the
-/// caller's to drop: while one copy is open, connections come into its queue.
+/// connection, and none is stranded in the queue of a worker that is busy. Only workers keep the
+/// sockets: when the last one stops accepting, callers are refused and do not wait in the queue.
 ///
 /// # Errors
 /// When a socket cannot be shared, or a thread or a runtime cannot be had.
 pub fn start(
     blueprint: &Arc<Blueprint>,
-    listeners: &[(Socket, Entrance)],
+    listeners: Vec<Listener>,
     count: usize,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let start_one = |number| {
-        let shared = |(socket, entrance): &(Socket, Entrance)| Ok((socket.share()?, *entrance));
+        let shared = |(socket, entrance): &Listener| Ok((socket.share()?, *entrance));
         let listeners = listeners.iter().map(shared).collect::<io::Result<Vec<_>>>()?;
         let blueprint = blueprint.clone();
         let name = format!("worker-{number}");
@@ -57,7 +60,7 @@ pub fn start(
     (0..count).map(start_one).collect()
 }
 
-fn run(blueprint: &Blueprint, listeners: Vec<(Socket, Entrance)>) -> io::Result<()> {
+fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());

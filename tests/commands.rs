@@ -1,5 +1,7 @@
 //! The command line as a person meets it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -141,6 +143,34 @@ async fn p32_a_mistake_in_the_environment_is_told_by_its_variable() {
     assert!(ended.stderr.contains("expected a time such as"), "{}", ended.stderr);
     assert!(ended.stderr.contains("AICLK__LISEN: error: unknown key"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("very-hidden"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn an_environment_that_is_not_text_is_no_obstacle() {
+    let home = Home::with(AICLK);
+    let bytes = OsStr::from_bytes(b"\xff");
+    let mut check = with_config(&["check"], &home);
+    check.env("STRANGE", bytes).env(bytes, "x");
+    let ended = run(check).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_stored_refresh_token_is_replaced_only_by_force() {
+    let home = Home::with(AICLK);
+    for (token, force, code) in [
+        ("first-token", None, 0),
+        ("first-token", None, 0),
+        ("other-token", None, 2),
+        ("other-token", Some("--force"), 0),
+    ] {
+        let file = home.put("seed", token);
+        let mut seed = with_config(&["seed", "aiclk"], &home);
+        seed.arg("--refresh-token-file").arg(file).args(force);
+        let ended = run(seed).await;
+        assert_eq!(ended.code, Some(code), "{token} {force:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains(token) && !ended.stdout.contains(token));
+    }
 }
 
 #[tokio::test]

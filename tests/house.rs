@@ -19,7 +19,8 @@ fn a_file_imports_only_from_floors_below_its_own() {
                 (own, import) if own == import => true,
                 ("cli", SANDBOX) => true,
                 (SANDBOX, import) => floors.get(import) == Some(&1),
-                (own, import) => floors.get(import) < floors.get(own),
+                // What has no floor, as the simulated vendors, is for nobody in the house.
+                (own, import) => floors.get(import).is_some_and(|floor| *floor < floors[own]),
             };
             if !allowed {
                 broken.push(format!("{}:{line}: {own} imports {import}", source.path));

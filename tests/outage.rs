@@ -1,5 +1,5 @@
-//! A failing token endpoint costs nothing while the token lives, and an honest 503 when there is
-//! none (p13, p14, p28).
+//! Nobody notices a failing token endpoint while the token lives, and without one there is an
+//! honest 503 (p13, p14, p28).
 
 use std::time::Duration;
 

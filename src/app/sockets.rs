@@ -1,5 +1,6 @@
 //! Every socket is bound before anything serves.
 
+use std::fmt::{self, Display};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::proxy::listener::Socket;
 use crate::proxy::route::Entrance;
 use crate::units::Listen;
+use crate::worker::Listener;
 
 /// Where a gateway listens.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ pub enum Address {
 pub(super) struct Bound {
     pub(super) addresses: Addresses,
     pub(super) admin: TcpListener,
-    pub(super) listeners: Vec<(Socket, Entrance)>,
+    pub(super) listeners: Vec<Listener>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +49,12 @@ pub struct BindError {
 }
 
 pub(super) fn bind(config: &Config) -> Result<Bound, BindError> {
-    let error = |listen: &Listen, key: String| {
-        let address = listen.to_string();
+    let error = |address: &dyn Display, key: String| {
+        let address = address.to_string();
         move |source| BindError { address, key, source }
     };
     let admin_key = "admin.listen".to_owned();
-    let admin = bind_admin(&config.admin).map_err(error(&config.admin, admin_key.clone()))?;
+    let admin = bind_admin(config.admin).map_err(error(&config.admin, admin_key.clone()))?;
     let admin_address = admin.local_addr().map_err(error(&config.admin, admin_key))?;
 
     let mut listeners = Vec::new();
@@ -104,8 +106,8 @@ impl Addresses {
     }
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
@@ -123,11 +125,11 @@ pub(super) fn names_of(address: &SocketAddr) -> Vec<String> {
     names.into_iter().chain([own]).collect()
 }
 
-fn bind_admin(listen: &Listen) -> io::Result<TcpListener> {
-    match listen {
-        Listen::Tcp(address) => super::into_tokio(StdTcpListener::bind(address)?),
-        Listen::Unix(_) => Err(io::Error::other("the admin address is host:port")),
-    }
+/// On the runtime that starts the gateway; the others are taken over by the workers'.
+fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = StdTcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 fn open(listen: &Listen) -> io::Result<(Socket, Address)> {

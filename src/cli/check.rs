@@ -2,10 +2,10 @@
 
 use crate::config::{StoreConfig, parse};
 
-use super::{ConfigFile, Failure};
+use super::{ConfigFile, Failure, environment};
 
 pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
-    let config = parse::file(&file.config, std::env::vars()).map_err(Failure::Config)?;
+    let config = parse::file(&file.config, environment()).map_err(Failure::Config)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }

@@ -1,4 +1,4 @@
-//! `tokenward classify`: which rule fires on a saved answer, and why.
+//! `tokenward classify`: tries a vendor's rules on a saved answer.
 
 use std::io::Read;
 use std::path::PathBuf;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use crate::app;
 use crate::config::{LogConfig, parse};
@@ -16,7 +15,8 @@ use crate::sandbox::{Sandbox, Settings, tour};
 use crate::signal::Shutdown;
 use crate::telemetry::log::Format;
 
-use super::{Arguments, Failure, runtime};
+use super::run::until_signal;
+use super::{Arguments, Failure, block_on};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SandboxArguments {
@@ -31,9 +31,11 @@ pub(super) struct SandboxArguments {
 
 pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(), Failure> {
     arguments.init_log(&LogConfig { format: Format::Text, level: "info".to_owned() })?;
-    runtime()?.block_on(async {
+    block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
-        let listener = TcpListener::bind(own.listen).await.map_err(Failure::failed)?;
+        let listener = TcpListener::bind(own.listen).await.map_err(|error| {
+            Failure::Failed(format!("cannot listen on {} (--listen): {error}", own.listen).into())
+        })?;
         let at = listener.local_addr().map_err(Failure::failed)?;
         let settings = Settings::default().with_access_life(own.token_life);
         let credentials = tour::credentials(&settings);
@@ -51,7 +53,7 @@ pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(
 
 pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
     arguments.init_log(&LogConfig { format: Format::Text, level: "info".to_owned() })?;
-    runtime()?.block_on(async {
+    block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failure::failed)?;
         let vendors_at = listener.local_addr().map_err(Failure::failed)?;
@@ -73,9 +75,7 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
         println!("{}", tour::calls(vendors_at, &settings, listener));
         println!("The gateway's own view: http://{admin}/status and /metrics. Ctrl-C ends it.\n");
 
-        shutdown.recv().await;
-        info!("stopping");
-        gateway.stop().await;
+        until_signal(gateway, &mut shutdown).await?;
         stop.cancel();
         vendors.await.map_err(Failure::failed)
     })

@@ -1,4 +1,4 @@
-//! `tokenward seed`: puts a first refresh token into the store.
+//! `tokenward seed`: stores the first refresh token of an upstream.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::token::store::file::FileStore;
 use crate::token::store::{Record, Store};
 
-use super::{ConfigFile, Failure, runtime};
+use super::{ConfigFile, Failure, block_on, environment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { upstream: name, refresh_token_file, force, file } = arguments;
-    let config = parse::file(&file.config, std::env::vars()).map_err(Failure::Config)?;
+    let config = parse::file(&file.config, environment()).map_err(Failure::Config)?;
     let Some(upstream) = config.upstreams.iter().find(|upstream| upstream.name == *name) else {
         let names: Vec<_> = config.upstreams.iter().map(|one| one.name.as_str()).collect();
         let names = names.join(", ");
@@ -48,7 +48,7 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
     }
 
     let store = Store::File(FileStore::open(path).map_err(Failure::failed)?);
-    runtime()?.block_on(async {
+    block_on(async {
         let mut entry = store.load(name).await.map_err(Failure::failed)?;
         let known = entry.token.as_ref().and_then(|record| record.refresh_token.as_ref());
         if known.is_some_and(|known| !known.same_as(&refresh_token)) && !force {

@@ -3,16 +3,18 @@
 
 mod upstream;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::causes::causes;
 use crate::document::{Document, Report};
-use crate::telemetry::log::Format;
+use crate::telemetry::log;
 use crate::units::Listen;
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawConfig, RawStore, StoreKind};
+use super::raw::{RawAdmin, RawConfig, RawLog, RawStore, StoreKind};
 use super::{Config, LogConfig, StoreConfig};
 
 /// Reads the file and lays `vars` (the environment) over it.
@@ -91,15 +93,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn config(&mut self, raw: RawConfig) -> Option<Config> {
-        let admin = raw.admin.listen.unwrap_or_else(|| Listen::Tcp(ADMIN.into()));
-        if matches!(admin, Listen::Unix(_)) {
-            self.note(&["admin", "listen"], "the admin address is `host:port`");
-        } else if !admin.is_local() && raw.admin.allow_remote != Some(true) {
-            self.note(
-                &["admin", "listen"],
-                "other machines can reach this address: say `admin.allow_remote = true` if they may",
-            );
-        }
+        let admin = self.admin(&raw.admin);
         let gateway = raw.gateway.and_then(|gateway| {
             if gateway.listen.is_none() {
                 self.note(&["gateway"], "`gateway.listen` is missing");
@@ -112,6 +106,7 @@ impl Parser<'_> {
         if raw.upstream.is_empty() {
             self.note(&[], "there is no upstream: add a table `[upstream.NAME]`");
         }
+        let log = self.log(raw.log);
         let store = self.store(raw.store);
         let has_gateway = gateway.is_some();
         let upstreams: Vec<_> = raw
@@ -119,7 +114,7 @@ impl Parser<'_> {
             .into_iter()
             .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
             .collect();
-        let mut taken = vec![("admin.listen".to_owned(), admin.clone())];
+        let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
         taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
         for upstream in &upstreams {
             let Some(listen) = &upstream.listen else {
@@ -135,14 +130,35 @@ impl Parser<'_> {
             gateway,
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
-            log: LogConfig {
-                format: raw.log.format.unwrap_or(Format::Text),
-                level: raw.log.level.unwrap_or_else(|| "info".to_owned()),
-            },
+            log,
             grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
             upstreams,
             warnings: std::mem::take(&mut self.warnings),
         })
+    }
+
+    fn admin(&mut self, raw: &RawAdmin) -> SocketAddr {
+        let usual = SocketAddr::from(ADMIN);
+        let Some(listen) = &raw.listen else { return usual };
+        let Listen::Tcp(address) = listen else {
+            self.note(&["admin", "listen"], "the admin address is `host:port`");
+            return usual;
+        };
+        if !listen.is_local() && raw.allow_remote != Some(true) {
+            self.note(
+                &["admin", "listen"],
+                "other machines can reach this address: say `admin.allow_remote = true` if they may",
+            );
+        }
+        *address
+    }
+
+    fn log(&mut self, raw: RawLog) -> LogConfig {
+        let level = raw.level.unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = log::check_level(&level) {
+            self.note(&["log", "level"], causes(&error));
+        }
+        LogConfig { format: raw.format.unwrap_or_default(), level }
     }
 
     fn store(&mut self, raw: RawStore) -> Option<StoreConfig> {

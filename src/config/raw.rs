@@ -3,7 +3,7 @@
 //! Nothing here has a default and nothing is compared with anything: that is the parser's.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -138,8 +138,8 @@ pub struct RawRefresh {
     /// The least time between renewals by schedule.
     pub min_interval: Option<Span>,
     /// How many refreshes rejections may cause in a minute.
-    pub per_minute: Option<u32>,
-    /// The vendor's cap in its natural day; 0: none. Left out: the description's.
+    pub per_minute: Option<NonZeroU32>,
+    /// Calls in the vendor's day; 0: no cap. Left out: the description's.
     pub daily_limit: Option<u32>,
     /// How long a caller is held while a refresh is under way.
     pub wait: Option<Span>,
@@ -256,7 +256,7 @@ mod tests {
     fn p32_values_of_the_wrong_kind_are_mistakes() {
         let text = "workers = 0\nlog.format = \"xml\"\nadmin.listen = 9464\nstore.kind = \"disk\"\n\
                     shutdown.grace = 10\n[upstream.x]\nbase_url = \"x\"\ninject.a = \"no\"\n\
-                    replay.max_body = \"1 M\"\nrefresh.daily_limit = -1\n\
+                    replay.max_body = \"1 M\"\nrefresh.daily_limit = -1\nrefresh.per_minute = 0\n\
                     guard.token_endpoint = \"emulat\"\ncredentials.a = 5\ncredentials.b = {}\n";
         let (document, mut report) = Document::parse("c", text);
         document.read::<RawConfig>(&mut report).unwrap();
@@ -270,6 +270,7 @@ mod tests {
             "`a` is a string",
             "`max_body`: unknown unit of size",
             "`daily_limit` is out of range",
+            "`per_minute` is out of range",
             "`token_endpoint` cannot be `emulat`",
             "`a` is a whole number",
             "`b` is a table that does not fit",

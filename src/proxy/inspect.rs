@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::decode::Decoder;
 use crate::body::peek::Peeked;
@@ -19,8 +19,8 @@ use crate::vendor::rules::{Look, Progress, RuleIndex, Rules};
 pub struct LookLimits {
     /// Bytes of the answer, before or after decoding.
     pub bytes: usize,
-    /// The longest pause within the answer; then it is handed on as it is.
-    pub pause: Duration,
+    /// The longest that it waits for more of the answer; then that is handed on as it is.
+    pub wait: Duration,
 }
 
 /// Applies the rules to an answer, reading no further into it than the first deciding byte, and no
@@ -46,7 +46,8 @@ pub async fn inspect(
     let limit = limits.bytes;
     let (mut read, mut decoded) = (0, 0);
     let mut text = Vec::new();
-    while let Some(data) = read_ahead(body, limits.pause).await {
+    let mut deadline = None;
+    while let Some(data) = read_ahead(body, limits.wait, &mut deadline).await {
         read += data.len();
         let plain: &[u8] = if decoder.is_identity() {
             &data[..data.len().min(limit - decoded)]
@@ -61,20 +62,27 @@ pub async fn inspect(
         if let Progress::Decided(rule) = look.feed(plain) {
             return rule;
         }
-        if decoded >= limit || read >= limit || body.is_complete() {
+        if decoder.is_over() || decoded >= limit || read >= limit || body.is_complete() {
             break;
         }
     }
     look.finish()
 }
 
-/// The next piece, if it comes within the pause. Most answers are there as a whole: a timer is made
-/// only when one is not.
-async fn read_ahead(body: &mut Peeked<Incoming>, pause: Duration) -> Option<&Bytes> {
+/// The next piece, if it comes in time. Most answers are there as a whole: the clock begins to run,
+/// and a timer is made, only when one is not.
+async fn read_ahead<'body>(
+    body: &'body mut Peeked<Incoming>,
+    wait: Duration,
+    deadline: &mut Option<Instant>,
+) -> Option<&'body Bytes> {
     let mut ahead = pin!(body.read_ahead());
     match poll_fn(|cx| Poll::Ready(ahead.as_mut().poll(cx))).await {
         Poll::Ready(piece) => piece,
-        Poll::Pending => timeout(pause, ahead).await.ok().flatten(),
+        Poll::Pending => {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
+            timeout_at(deadline, ahead).await.ok().flatten()
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Log lines on stderr, as text for people or JSON for machines.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -14,13 +17,33 @@ pub enum Format {
     Json,
 }
 
+/// Lets one record pass in a second: what befalls every request shall not fill the disk.
+#[derive(Debug, Default)]
+pub struct Sparse {
+    last: Cell<Option<Instant>>,
+    withheld: Cell<u64>,
+}
+
+impl Sparse {
+    /// `Some`: write the record, and say how many were withheld since the one before.
+    pub fn admit(&self) -> Option<u64> {
+        let now = Instant::now();
+        if self.last.get().is_some_and(|last| now - last < INTERVAL) {
+            self.withheld.set(self.withheld.get() + 1);
+            return None;
+        }
+        self.last.set(Some(now));
+        Some(self.withheld.take())
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("the log level {level:?} is not one: give error, warn, info, debug or trace")]
     Level {
         level: String,
         #[source]
-        source: ParseError,
+        source: Option<ParseError>,
     },
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
@@ -32,8 +55,7 @@ pub enum LogError {
 /// # Errors
 /// When the level is not one, or logging was set up before.
 pub fn init(format: Format, level: &str) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(level)
-        .map_err(|source| LogError::Level { level: level.to_owned(), source })?;
+    let filter = filter(level)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Json => lines.json().flatten_event(true).finish().try_init()?,
@@ -43,4 +65,49 @@ pub fn init(format: Format, level: &str) -> Result<(), LogError> {
         }
     }
     Ok(())
+}
+
+/// Whether `level` is a level or a filter.
+///
+/// # Errors
+/// When it is not.
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let bad = |source| LogError::Level { level: level.to_owned(), source };
+    // The library takes a word that is no level for a module: `inof` would silence everything.
+    let is_word = |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let mut words = level.split(',').map(str::trim).filter(is_word);
+    if words.any(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(bad(None));
+    }
+    EnvFilter::try_new(level).map_err(|source| bad(Some(source)))
+}
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_one_or_a_filter_and_no_misspelt_word() {
+        for good in ["info", "WARN", "off", "info,tokenward::proxy=debug", "tokenward=trace,warn"] {
+            assert!(check_level(good).is_ok(), "{good}");
+        }
+        for bad in ["inof", "verbose", "info,tokenward", "a=b=c", "tokenward=loud"] {
+            assert!(check_level(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_record_passes_in_a_second_and_says_how_many_did_not() {
+        let sparse = Sparse::default();
+        assert_eq!(sparse.admit(), Some(0));
+        assert_eq!((sparse.admit(), sparse.admit()), (None, None));
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!((sparse.admit(), sparse.admit()), (Some(2), None));
+    }
 }

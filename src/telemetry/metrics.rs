@@ -318,7 +318,10 @@ impl TokenMetrics {
 
     pub fn refreshed(&self, reason: &str, outcome: &str, took: Duration) {
         self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
-        self.duration.observe(took.as_secs_f64());
+        // Nothing was tried, so nothing took time.
+        if outcome != "budget" {
+            self.duration.observe(took.as_secs_f64());
+        }
     }
 }
 

@@ -2,14 +2,15 @@
 //! at a time, and publishes what it got.
 
 mod renewal;
+mod report;
 mod setback;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
-use tracing::{error, info, warn};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock;
@@ -25,6 +26,7 @@ use super::provider::TokenEndpoint;
 use super::schedule::Schedule;
 use super::store::{Entry, Record, Store};
 use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
+use setback::Setback;
 
 /// What the refresher of one upstream must know.
 #[derive(Clone, Debug)]
@@ -163,6 +165,8 @@ impl<E: TokenEndpoint> Refresher<E> {
                 () = sleep_until(self.renew_at) => {
                     let _ = self.renew(Reason::Schedule).await;
                 }
+                // The day turns, and with it the budget, though nothing else happens.
+                () = sleep(REPORT_INTERVAL) => self.report(None),
                 () = reached(self.over_at) => {
                     self.over_at = None;
                     warn!(upstream = %self.config.upstream, "the token is over, and there is no other");
@@ -234,13 +238,11 @@ impl<E: TokenEndpoint> Refresher<E> {
         let before = self.cache.generation();
         let booked = self.budget.ledger();
         let result = self.try_renew_watched(reason).await;
-        let now = Instant::now();
         let (outcome, detail) = match &result {
             Ok(outcome) => (*outcome, String::new()),
             Err(setback) => (setback.outcome, setback.detail.clone()),
         };
-        self.metrics.refreshed(reason.as_str(), outcome.as_str(), now - began);
-        let upstream = self.config.upstream.as_str();
+        self.metrics.refreshed(reason.as_str(), outcome.as_str(), began.elapsed());
         match result {
             Ok(_) => {
                 self.failure = None;
@@ -252,7 +254,7 @@ impl<E: TokenEndpoint> Refresher<E> {
                     }
                 }
                 info!(
-                    upstream,
+                    upstream = %self.config.upstream,
                     reason = reason.as_str(),
                     outcome = outcome.as_str(),
                     generation = self.cache.generation(),
@@ -260,37 +262,7 @@ impl<E: TokenEndpoint> Refresher<E> {
                     "token renewed"
                 );
             }
-            Err(setback) => {
-                let wait = setback.wait.unwrap_or_else(|| {
-                    // Tries that spend nothing need not be spread over the day.
-                    let free = self.budget.ledger() == booked;
-                    let cap = if free {
-                        LONGEST_RETRY
-                    } else {
-                        retry_ceiling(self.config.limits.per_day)
-                    };
-                    self.backoff.after_failure_within(cap)
-                });
-                let error = NoToken {
-                    kind: setback.kind(),
-                    detail: detail.as_str().into(),
-                    retry_after: wait,
-                };
-                let only_schedule =
-                    reason == Reason::Schedule && setback.outcome == Outcome::Budget;
-                self.failure = Some(Failure { error, at: now, until: now + wait, only_schedule });
-                self.renew_at = now + wait;
-                let serving = self.cache.living(now).is_some();
-                let retry_in = humantime::format_duration(rounded(wait));
-                let (reason, outcome) = (reason.as_str(), outcome.as_str());
-                if setback.needs_a_person {
-                    error!(upstream, reason, outcome, %detail, %retry_in, serving,
-                        "token not renewed, and it will not be without you");
-                } else {
-                    warn!(upstream, reason, outcome, %detail, %retry_in, serving,
-                        "token not renewed");
-                }
-            }
+            Err(setback) => self.put_off(reason, setback, booked),
         }
         self.report(Some(LastRefresh {
             at: clock::wall(),
@@ -302,6 +274,26 @@ impl<E: TokenEndpoint> Refresher<E> {
             Some(failure) => Err(failure.error.clone()),
             None => Ok(()),
         }
+    }
+
+    /// A renewal has failed: everybody shares its failure until the next try.
+    fn put_off(&mut self, reason: Reason, setback: Setback, booked: Ledger) {
+        let now = Instant::now();
+        let wait = setback.wait.unwrap_or_else(|| {
+            // Tries that spend nothing need not be spread over the day.
+            let free = self.budget.ledger() == booked;
+            let per_day = if free { 0 } else { self.config.limits.per_day };
+            self.backoff.after_failure_within(retry_ceiling(per_day))
+        });
+        self.tell(reason, &setback, wait);
+        let error = NoToken {
+            kind: setback.kind(),
+            detail: setback.detail.as_str().into(),
+            retry_after: wait,
+        };
+        let only_schedule = reason == Reason::Schedule && setback.outcome == Outcome::Budget;
+        self.failure = Some(Failure { error, at: now, until: now + wait, only_schedule });
+        self.renew_at = now + wait;
     }
 
     /// The vendor calls a token dead and hands out the same one again: sending the request once
@@ -317,58 +309,6 @@ impl<E: TokenEndpoint> Refresher<E> {
         let only_schedule = false;
         self.failure = Some(Failure { error: error.clone(), at: now, until, only_schedule });
         error
-    }
-
-    fn seconds_left(&self) -> u64 {
-        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
-        record.map_or(0, |record| clock::until(record.expires_at).as_secs())
-    }
-
-    /// Whether the token in hand promised to live on for more than the largest margin of its life.
-    fn dies_early(&self) -> bool {
-        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
-        record.is_some_and(|record| {
-            let life = record.expires_at.duration_since(record.obtained_at).unwrap_or_default();
-            clock::until(record.expires_at) > life.mul_f64(0.2)
-        })
-    }
-
-    /// Tells status page, metrics and readiness how things stand.
-    fn report(&mut self, last: Option<LastRefresh>) {
-        let budget = self.budget.remaining();
-        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
-        let expires_at = record.filter(|r| r.access_token.is_some()).map(|r| r.expires_at);
-        let obtained_at = record.filter(|r| r.access_token.is_some()).map(|r| r.obtained_at);
-        let generation = self.cache.generation();
-
-        let seconds = |time| i64::try_from(clock::unix_seconds(time)).unwrap_or(i64::MAX);
-        self.metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.metrics.expiry.set(expires_at.map_or(0, seconds));
-        if let Some(left) = budget.left() {
-            self.metrics.budget_left(left);
-        }
-        if self.cache.living(Instant::now()).is_some() {
-            self.part.ready();
-        } else {
-            let reason = self.failure.as_ref().map_or("no token", |failure| &failure.error.detail);
-            self.part.not_ready(reason);
-        }
-        self.status.send_modify(|status| {
-            *status = Status {
-                generation,
-                obtained_at,
-                expires_at,
-                last_success: match &last {
-                    Some(last) if last.outcome.is_success() => Some(last.at),
-                    _ => status.last_success.or(obtained_at),
-                },
-                last: last.or_else(|| status.last.take()),
-                budget,
-            };
-        });
-        if let Some(time) = self.status.borrow().last_success {
-            self.metrics.last_success.set(seconds(time));
-        }
     }
 }
 
@@ -389,12 +329,10 @@ fn retry_ceiling(per_day: u32) -> Duration {
     }
 }
 
-fn rounded(time: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// Demands that may wait while a renewal is under way; more callers wait at the channel's door.
 const LONGEST_QUEUE: usize = 1024;
+/// How old what `/status` says of the budget may be.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -28,7 +28,7 @@ impl Schedule {
     }
 }
 
-const LARGEST_MARGIN: f64 = 0.2;
+pub(super) const LARGEST_MARGIN: f64 = 0.2;
 const JITTER: f64 = 0.1;
 /// Whatever a config or an answer says: a life of a millisecond is no reason to call in a loop.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);

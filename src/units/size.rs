@@ -12,10 +12,6 @@ use super::{UnitError, Written};
 pub struct Size(u64);
 
 impl Size {
-    pub const fn from_bytes(bytes: u64) -> Size {
-        Size(bytes)
-    }
-
     pub const fn bytes(self) -> u64 {
         self.0
     }

@@ -12,16 +12,6 @@ use super::{UnitError, Written};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
-impl Span {
-    pub const fn new(duration: Duration) -> Span {
-        Span(duration)
-    }
-
-    pub const fn get(self) -> Duration {
-        self.0
-    }
-}
-
 impl From<Span> for Duration {
     fn from(span: Span) -> Duration {
         span.0
@@ -90,7 +80,7 @@ mod tests {
             ("1h30m", 5_400_000),
             ("2d", 172_800_000),
         ] {
-            let read = text.parse::<Span>().map(|span| span.get().as_millis());
+            let read = text.parse::<Span>().map(|span| Duration::from(span).as_millis());
             assert_eq!(read, Ok(millis), "{text}");
         }
     }

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 /// Where an upstream is, and how it is reached.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// A name or an address, without brackets.
     pub host: String,
     pub port: u16,
     /// `None`: plain HTTP.
@@ -72,8 +73,7 @@ impl Connector {
         let tls = match config.tls {
             None => None,
             Some(tls) => {
-                let bare = config.host.trim_start_matches('[').trim_end_matches(']');
-                let name = ServerName::try_from(bare.to_owned())?;
+                let name = ServerName::try_from(config.host.clone())?;
                 Some((TlsConnector::from(tls), name))
             }
         };
@@ -107,20 +107,23 @@ impl Connector {
         timeout(self.timeout, whole).await.map_err(late)?
     }
 
-    /// Tries the name's addresses in the resolver's order.
+    /// Tries the name's addresses in the resolver's order. Each has its share of the time: one that
+    /// swallows packets (IPv6 that leads nowhere) must not use up that of the next.
     async fn tcp(&self) -> Result<TcpStream, ConnectError> {
         let resolve = |source| ConnectError::Resolve { host: self.host.clone(), source };
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        let addresses = lookup_host((bare, self.port)).await.map_err(resolve)?;
+        let addresses = lookup_host((self.host.as_str(), self.port)).await.map_err(resolve)?;
+        let addresses: Vec<_> = addresses.collect();
+        let share = self.timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(tcp) => {
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => {
                     // Small requests must not wait for acknowledgements.
                     let _ = tcp.set_nodelay(true);
                     return Ok(tcp);
                 }
-                Err(error) => last = error,
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
             }
         }
         Err(ConnectError::Tcp { host: self.host.clone(), port: self.port, source: last })

@@ -121,11 +121,6 @@ impl Description {
         description.filter(|_| report.len() == before)
     }
 
-    /// The names that templates of requests may use.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.credentials.iter().map(String::as_str).chain(ISSUED)
-    }
-
     /// The description with the items that a config names turned off. Returns the first name that
     /// is not one of its items.
     pub fn without_items(&mut self, names: &[String]) -> Result<(), String> {
@@ -177,7 +172,7 @@ impl AnswerShape {
 }
 
 /// `ACCESS_TOKEN`, `access-token` and `Access_Token` are one name.
-pub fn same_name(one: &str, other: &str) -> bool {
+fn same_name(one: &str, other: &str) -> bool {
     let fold = |byte: u8| {
         if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
     };

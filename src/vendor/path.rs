@@ -77,9 +77,11 @@ pub fn canonical(path: &str) -> Cow<'_, str> {
         }
         decoded = next;
     }
+    // Servers that decode before they split would end the path here.
+    let decoded = decoded.split(['?', '#', '\0']).next().unwrap_or_default();
     let mut segments: Vec<&str> = Vec::new();
     for segment in decoded.split(['/', '\\']) {
-        let name = segment.split(';').next().unwrap_or_default();
+        let name = segment.split(';').next().unwrap_or_default().trim();
         match name {
             "" | "." => {}
             ".." => {
@@ -163,6 +165,9 @@ mod tests {
             "/oauth2;a=b/token",
             "\\oauth2\\token",
             "/oauth2/token/.",
+            "/oauth2/token%3fx",
+            "/oauth2/token%00",
+            "/oauth2/token%20",
         ] {
             assert!(token.could_match(path), "{path}");
         }

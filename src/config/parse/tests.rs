@@ -67,6 +67,9 @@ fn p32_mistakes_between_keys_are_found() {
         (format!("{AICLK}inject.nope = false\n"), "injects nothing of this name"),
         (format!("{AICLK}tls.client_cert = \"c.pem\"\n"), "both `client_cert` and `client_key`"),
         (format!("{AICLK}guard.paths = [\"openapi\"]\n"), "a path pattern begins with"),
+        (format!("{AICLK}guard.methods = [\"get\"]\n"), "written in capitals"),
+        (format!("log.level = \"inof\"\n{AICLK}"), "is not one: give error, warn, info"),
+        (format!("admin.listen = \"unix:/run/a.sock\"\n{AICLK}"), "the admin address is"),
         (format!("[store]\npath = \"no/such/tokens.json\"\n{AICLK}"), "there is no folder"),
     ] {
         let shown = mistake(&text);

@@ -1,5 +1,6 @@
 //! One upstream: what the vendor's description says, and what the operator says over it.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -190,12 +191,14 @@ impl Parser<'_> {
         }
         let mut methods = Vec::new();
         for (index, text) in raw.methods.iter().flatten().enumerate() {
+            let path = ["upstream", upstream, "guard", "methods", &index.to_string()];
             match Method::from_bytes(text.as_bytes()) {
-                Ok(method) => methods.push(method),
-                Err(_) => {
-                    let path = ["upstream", upstream, "guard", "methods", &index.to_string()];
-                    self.note(&path, "this is not a method");
+                // Methods differ by letter case: this one would let nothing pass.
+                Ok(_) if text.bytes().any(|byte| byte.is_ascii_lowercase()) => {
+                    self.note(&path, "methods are written in capitals");
                 }
+                Ok(method) => methods.push(method),
+                Err(_) => self.note(&path, "this is not a method"),
             }
         }
         let hosts = raw.allowed_hosts.iter().flatten();
@@ -255,7 +258,7 @@ fn refresh(raw: &RawRefresh, vendor: &Description) -> RefreshConfig {
         limits: Limits {
             per_day: raw.daily_limit.unwrap_or(vendor.limits.per_day),
             day_offset: vendor.limits.day_offset,
-            per_minute: raw.per_minute.unwrap_or(PER_MINUTE),
+            per_minute: raw.per_minute.map_or(PER_MINUTE, NonZeroU32::get),
         },
         wait: raw.wait.map_or(WAIT, Duration::from),
         timeout: raw.timeout.map_or(TOKEN_CALL, Duration::from),

@@ -1,5 +1,5 @@
-//! One renewal, in the order of hope: refresh; on a refusal look whether someone else refreshed;
-//! then mint, where the vendor can; then say what a person must do.
+//! One renewal: refresh; if that is refused, see whether the store has a newer token; else mint,
+//! for vendors that do; and if all fails, tell what a person must do.
 
 use std::time::Duration;
 

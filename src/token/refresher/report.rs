@@ -1,0 +1,82 @@
+//! What the refresher tells: log, metrics, readiness and status.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::clock;
+
+use super::super::schedule::LARGEST_MARGIN;
+use super::super::{LastRefresh, Reason, Status};
+use super::setback::Setback;
+use super::{Refresher, TokenEndpoint};
+
+impl<E: TokenEndpoint> Refresher<E> {
+    pub(super) fn tell(&self, reason: Reason, setback: &Setback, wait: Duration) {
+        let serving = self.cache.living(Instant::now()).is_some();
+        let wait = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let retry_in = humantime::format_duration(wait);
+        let upstream = self.config.upstream.as_str();
+        let (reason, outcome) = (reason.as_str(), setback.outcome.as_str());
+        let detail = setback.detail.as_str();
+        if setback.needs_a_person {
+            error!(upstream, reason, outcome, detail, %retry_in, serving,
+                "token not renewed, and it will not be without you");
+        } else {
+            warn!(upstream, reason, outcome, detail, %retry_in, serving, "token not renewed");
+        }
+    }
+
+    pub(super) fn seconds_left(&self) -> u64 {
+        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
+        record.map_or(0, |record| clock::until(record.expires_at).as_secs())
+    }
+
+    /// Whether the token in hand promised to live on for more than the largest margin of its life.
+    pub(super) fn dies_early(&self) -> bool {
+        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
+        record.is_some_and(|record| {
+            let life = record.expires_at.duration_since(record.obtained_at).unwrap_or_default();
+            clock::until(record.expires_at) > life.mul_f64(LARGEST_MARGIN)
+        })
+    }
+
+    /// Tells status page, metrics and readiness how things stand.
+    pub(super) fn report(&mut self, last: Option<LastRefresh>) {
+        let budget = self.budget.remaining();
+        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
+        let expires_at = record.filter(|r| r.access_token.is_some()).map(|r| r.expires_at);
+        let obtained_at = record.filter(|r| r.access_token.is_some()).map(|r| r.obtained_at);
+        let generation = self.cache.generation();
+
+        let seconds = |time| i64::try_from(clock::unix_seconds(time)).unwrap_or(i64::MAX);
+        self.metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.metrics.expiry.set(expires_at.map_or(0, seconds));
+        if let Some(left) = budget.left() {
+            self.metrics.budget_left(left);
+        }
+        if self.cache.living(Instant::now()).is_some() {
+            self.part.ready();
+        } else {
+            let reason = self.failure.as_ref().map_or("no token", |failure| &failure.error.detail);
+            self.part.not_ready(reason);
+        }
+        self.status.send_modify(|status| {
+            *status = Status {
+                generation,
+                obtained_at,
+                expires_at,
+                last_success: match &last {
+                    Some(last) if last.outcome.is_success() => Some(last.at),
+                    _ => status.last_success.or(obtained_at),
+                },
+                last: last.or_else(|| status.last.take()),
+                budget,
+            };
+        });
+        if let Some(time) = self.status.borrow().last_success {
+            self.metrics.last_success.set(seconds(time));
+        }
+    }
+}
