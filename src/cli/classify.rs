@@ -30,6 +30,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn classify(arguments: &Arguments) -> Result<(), Failure> {
+    let known = parse::built_in_names();
+    if !known.contains(&arguments.vendor) && !parse::looks_like_path(&arguments.vendor) {
+        let (named, known) = (&arguments.vendor, known.join(", "));
+        let problem = format!("no built-in vendor {named:?}; give {known} or a description's path");
+        return Err(Failure::Usage(problem));
+    }
     let vendor = parse::vendor(&arguments.vendor).map_err(Failure::Config)?;
     let rules = Rules::new(vendor.rules).map_err(Failure::failed)?;
     let status = StatusCode::from_u16(arguments.status)

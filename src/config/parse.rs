@@ -77,6 +77,20 @@ fn open(
     })
 }
 
+/// The names of the descriptions that come with the program.
+pub fn built_in_names() -> Vec<String> {
+    let name_in = |text| {
+        let (document, mut report) = Document::parse_public("built-in", text);
+        Description::read(&document, &mut report).map(|description| description.name)
+    };
+    DESCRIPTIONS.into_iter().filter_map(name_in).collect()
+}
+
+/// Whether this means a file, and not a name that might be misspelt.
+pub fn looks_like_path(vendor: &str) -> bool {
+    vendor.contains('/') || vendor.ends_with(".toml")
+}
+
 fn built_in(name: &str) -> Option<&'static str> {
     DESCRIPTIONS.into_iter().find(|text| {
         let named = format!("\nname = \"{name}\"\n");

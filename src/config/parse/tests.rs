@@ -64,6 +64,7 @@ fn p32_mistakes_between_keys_are_found() {
         (AICLK.replace("\"aiclk\"", "\"aicl\""), "did you mean \"aiclk\"?"),
         (AICLK.replace("\"aiclk\"", "\"./none.toml\""), "none.toml:1:1: error: the file cannot"),
         (AICLK.replace("upstream.ads", "upstream.Ads"), "lower-case letters"),
+        (format!("{AICLK}timeouts.idle = \"0s\"\n"), "`timeouts.idle` must be more than nothing"),
         (format!("{AICLK}inject.nope = false\n"), "injects nothing of this name"),
         (format!("{AICLK}tls.client_cert = \"c.pem\"\n"), "both `client_cert` and `client_key`"),
         (format!("{AICLK}guard.paths = [\"openapi\"]\n"), "a path pattern begins with"),

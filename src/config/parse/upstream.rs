@@ -9,7 +9,7 @@ use http::Method;
 use crate::config::raw::{RawGuard, RawRefresh, RawTls, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig};
-use crate::document::{Document, nearest};
+use crate::document::nearest;
 use crate::headers::host_name;
 use crate::proxy::guard;
 use crate::secret::Secret;
@@ -21,7 +21,7 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::{RawRule, Rule, Rules};
 use crate::vendor::template::Values;
 
-use super::{DESCRIPTIONS, Parser};
+use super::{Parser, built_in_names, looks_like_path};
 
 impl Parser<'_> {
     pub(super) fn upstream(
@@ -46,6 +46,7 @@ impl Parser<'_> {
                 self.note(&["upstream", name], problem);
             }
         }
+        self.refuse_no_time(name, &raw);
         let mut vendor = self.vendor(name, raw.vendor.as_deref())?;
         let off: Vec<_> =
             raw.inject.iter().filter(|(_, on)| !**on).map(|(n, _)| n.clone()).collect();
@@ -83,6 +84,22 @@ impl Parser<'_> {
         })
     }
 
+    /// With no time for something, nothing could ever be served.
+    fn refuse_no_time(&mut self, upstream: &str, raw: &RawUpstream) {
+        for (table, key, span) in [
+            ("timeouts", "connect", raw.timeouts.connect),
+            ("timeouts", "first_byte", raw.timeouts.first_byte),
+            ("timeouts", "idle", raw.timeouts.idle),
+            ("refresh", "wait", raw.refresh.wait),
+            ("refresh", "timeout", raw.refresh.timeout),
+        ] {
+            if span.is_some_and(|span| Duration::from(span).is_zero()) {
+                let problem = format!("`{table}.{key}` must be more than nothing");
+                self.note(&["upstream", upstream, table, key], problem);
+            }
+        }
+    }
+
     fn vendor(&mut self, upstream: &str, named: Option<&str>) -> Option<Description> {
         let path = ["upstream", upstream, "vendor"];
         let Some(named) = named else {
@@ -92,9 +109,9 @@ impl Parser<'_> {
             return None;
         };
         let file = self.folder.join(named);
-        let looks_like_path = named.contains('/') || named.ends_with(".toml");
+        let looks_like_path = looks_like_path(named);
         if super::built_in(named).is_none() && !looks_like_path {
-            let names: Vec<String> = DESCRIPTIONS.into_iter().filter_map(name_in).collect();
+            let names = built_in_names();
             let mut mistake =
                 self.document.mistake(&path, format!("there is no built-in vendor {named:?}"));
             mistake = mistake
@@ -263,11 +280,6 @@ fn refresh(raw: &RawRefresh, vendor: &Description) -> RefreshConfig {
         wait: raw.wait.map_or(WAIT, Duration::from),
         timeout: raw.timeout.map_or(TOKEN_CALL, Duration::from),
     }
-}
-
-fn name_in(description: &str) -> Option<String> {
-    let (document, mut report) = Document::parse_public("built-in", description);
-    Description::read(&document, &mut report).map(|description| description.name)
 }
 
 /// The credential that is not the operator's to keep: the vendor may replace it.

@@ -1,0 +1,163 @@
+//! One upstream: its token, its connections and what its requests need, made from its config.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::admin::status;
+use crate::config::UpstreamConfig;
+use crate::headers::host_name;
+use crate::proxy::guard::{self, Guard};
+use crate::proxy::inspect::LookLimits;
+use crate::proxy::route::Settings;
+use crate::proxy::strip::Strip;
+use crate::readiness::Readiness;
+use crate::telemetry::metrics::Metrics;
+use crate::token::Tokens;
+use crate::token::provider::{self, Provider};
+use crate::token::refresher::{self, Refresher};
+use crate::token::store::Store;
+use crate::units::Scheme;
+use crate::upstream::connect::{self, Connector};
+use crate::upstream::{pool, tls};
+use crate::vendor::path::PathPattern;
+use crate::worker::UpstreamBlueprint;
+
+use super::StartError;
+
+/// What all upstreams have in common.
+pub(super) struct Shared {
+    pub(super) store: Arc<Store>,
+    pub(super) readiness: Readiness,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// One upstream, assembled but not running.
+pub(super) struct Assembled {
+    pub(super) blueprint: UpstreamBlueprint,
+    pub(super) refresher: Refresher<Provider>,
+    pub(super) status: status::Upstream,
+}
+
+/// `own_hosts` are the names of the listeners that it is reached by.
+pub(super) fn upstream(
+    config: UpstreamConfig,
+    own_hosts: Vec<String>,
+    shared: &Shared,
+) -> Result<Assembled, StartError> {
+    let plain = config.base_url.scheme() == Scheme::Http;
+    let tls = tls::client_config(&config.tls, plain)
+        .map_err(|source| StartError::Tls { upstream: config.name.clone(), source })?;
+    let (refresher, tokens) = token(&config, tls.clone(), shared)?;
+    let connector = connector(&config, (!plain).then_some(tls))?;
+    let pool = pool::Config {
+        first_byte: config.timeouts.first_byte,
+        idle: IDLE_CONNECTION,
+        most_idle: MOST_IDLE_CONNECTIONS,
+    };
+    let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
+    let settings = Arc::new(settings(config, own_hosts, tokens.clone(), shared)?);
+    let status = status::Upstream {
+        name: settings.name.clone(),
+        vendor,
+        base_url,
+        tokens,
+        in_flight: settings.metrics.in_flight.clone(),
+    };
+    Ok(Assembled { blueprint: UpstreamBlueprint { settings, connector, pool }, refresher, status })
+}
+
+fn token(
+    config: &UpstreamConfig,
+    tls: Arc<rustls::ClientConfig>,
+    shared: &Shared,
+) -> Result<(Refresher<Provider>, Tokens), StartError> {
+    let UpstreamConfig { name, vendor, refresh, .. } = config;
+    let provider = Provider::new(provider::Config {
+        base_url: config.base_url.to_string().trim_end_matches('/').to_owned(),
+        refresh: vendor.refresh.clone(),
+        mint: vendor.mint.clone(),
+        answer: vendor.answer.clone(),
+        credentials: config.credentials.clone(),
+        timeout: refresh.timeout,
+        tls,
+    })
+    .map_err(|source| StartError::Provider { upstream: name.clone(), source })?;
+    let refresher = refresher::Config {
+        upstream: name.clone(),
+        inject: vendor.inject.clone(),
+        seed: config.seed.clone(),
+        old_access_token: vendor.old_access_token,
+        schedule: refresh.schedule,
+        limits: refresh.limits,
+        vendor_interval: vendor.limits.min_interval,
+        wait: refresh.wait,
+    };
+    let part = shared.readiness.register(name);
+    let metrics = shared.metrics.token_of(name);
+    Ok(Refresher::new(refresher, provider, shared.store.clone(), part, metrics))
+}
+
+fn connector(
+    config: &UpstreamConfig,
+    tls: Option<Arc<rustls::ClientConfig>>,
+) -> Result<Connector, StartError> {
+    let host = config.base_url.host().to_owned();
+    let (port, timeout) = (config.base_url.port(), config.timeouts.connect);
+    Connector::new(connect::Config { host, port, tls, timeout }).map_err(|_| bad_host(config))
+}
+
+fn settings(
+    config: UpstreamConfig,
+    own_hosts: Vec<String>,
+    tokens: Tokens,
+    shared: &Shared,
+) -> Result<Settings, StartError> {
+    let authority = HeaderValue::from_str(config.base_url.authority());
+    let authority = authority.map_err(|_| bad_host(&config))?;
+    let UpstreamConfig { name, base_url, vendor, rules, timeouts, .. } = config;
+    let vendor_host = host_name(base_url.authority());
+    // The patterns are the vendor's paths; requests have the base before them.
+    let below = |patterns: Vec<PathPattern>| -> Vec<PathPattern> {
+        patterns.iter().map(|pattern| pattern.below(base_url.prefix())).collect()
+    };
+    let shares_our_host = own_hosts.contains(&vendor_host);
+    let mut hosts = config.guard.hosts;
+    hosts.extend(own_hosts);
+    hosts.push(vendor_host.clone());
+    let guard = guard::Config {
+        hosts,
+        methods: config.guard.methods,
+        paths: below(config.guard.paths),
+        token_endpoints: below(config.guard.token_endpoints),
+    };
+    let rule_names = rules.iter().map(|(_, rule)| rule.name());
+    Ok(Settings {
+        authority,
+        base_path: base_url.prefix().to_owned(),
+        guard: Guard::new(guard, &shared.metrics),
+        strip: Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str())),
+        tokens,
+        look: LookLimits { bytes: config.look_limit, wait: timeouts.idle },
+        replay_limit: config.replay_limit,
+        never_resend: below(config.never_resend),
+        idle: timeouts.idle,
+        envelope: vendor.envelope,
+        metrics: Arc::new(shared.metrics.requests_of(&name, rule_names)),
+        vendor_host,
+        shares_our_host,
+        rules,
+        name,
+    })
+}
+
+fn bad_host(config: &UpstreamConfig) -> StartError {
+    let (upstream, host) = (config.name.clone(), config.base_url.host().to_owned());
+    StartError::Host { upstream, host }
+}
+
+/// Shorter than what most servers allow an idle connection (60 s and more).
+const IDLE_CONNECTION: Duration = Duration::from_secs(55);
+/// For one upstream in one worker.
+const MOST_IDLE_CONNECTIONS: usize = 256;
