@@ -54,7 +54,10 @@ impl<E: TokenEndpoint> Refresher<E> {
         let mut refusals = Vec::new();
         for refresh_token in self.refresh_tokens() {
             match self.present(&refresh_token, reason).await? {
-                Ok(grant) => return self.install(grant, Some(refresh_token)).await,
+                Ok(grant) => {
+                    self.tell_refusals(&refusals);
+                    return self.install(grant, Some(refresh_token)).await;
+                }
                 Err(refusal) => refusals.push(refusal),
             }
             if self.adopt_from_store(&refresh_token).await? {
@@ -65,7 +68,10 @@ impl<E: TokenEndpoint> Refresher<E> {
             self.note_call(None, reason).await?;
             let answer = self.endpoint.mint().await;
             match self.heard(answer).await? {
-                Ok(grant) => return self.install(grant, None).await,
+                Ok(grant) => {
+                    self.tell_refusals(&refusals);
+                    return self.install(grant, None).await;
+                }
                 Err(refusal) => refusals.push(refusal),
             }
         }

@@ -28,6 +28,15 @@ impl<E: TokenEndpoint> Refresher<E> {
         }
     }
 
+    /// A renewal that succeeds in the end must not hide that a seed, or a stored refresh token, was
+    /// no good.
+    pub(super) fn tell_refusals(&self, refusals: &[String]) {
+        for detail in refusals {
+            warn!(upstream = %self.config.upstream, detail,
+                "the vendor refused a refresh token; another way was open");
+        }
+    }
+
     pub(super) fn seconds_left(&self) -> u64 {
         let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
         record.map_or(0, |record| clock::until(record.expires_at).as_secs())
