@@ -265,6 +265,7 @@ impl Route {
 
 impl route::Settings {
     fn note_retry(&self, retry: Retry) {
+        debug!(upstream = self.name, retry = retry.as_str(), "what became of a rejected request");
         let metrics = &self.metrics;
         match retry {
             Retry::Recovered => metrics.recovered.inc(),

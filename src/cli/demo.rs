@@ -52,7 +52,7 @@ pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(
 }
 
 pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.init_log(&LogConfig { format: Format::Text, level: "info".to_owned() })?;
+    arguments.init_log(&LogConfig { format: Format::Text, level: DEMO_LOG.to_owned() })?;
     block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failure::failed)?;
@@ -89,3 +89,6 @@ fn free(port: u16) -> SocketAddr {
 
 /// Short, so that renewals can be watched.
 const TOKEN_LIFE: Duration = Duration::from_secs(15);
+
+/// With what the gateway does about each rejection, which it tells at debug.
+const DEMO_LOG: &str = "info,tokenward::proxy=debug";

@@ -46,7 +46,11 @@ where
 impl Retry {
     /// The value of the header `tokenward-retry`.
     pub fn header(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
+        HeaderValue::from_static(self.as_str())
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Recovered => "recovered",
             Self::RejectedAgain => "rejected-again",
             Self::Skipped(Skip::BodyTooLarge) => "skipped; reason=body-too-large",
@@ -54,6 +58,6 @@ impl Retry {
             Self::Skipped(Skip::PathExcluded) => "skipped; reason=path-excluded",
             Self::Skipped(Skip::NoToken) => "skipped; reason=no-token",
             Self::Skipped(Skip::NoAnswer) => "skipped; reason=no-answer",
-        })
+        }
     }
 }

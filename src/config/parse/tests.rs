@@ -13,7 +13,7 @@ fn mistake(text: &str) -> String {
     parse(text).map(|_| ()).expect_err("a mistake")
 }
 
-const AICLK: &str = "[upstream.ads]
+const ADS: &str = "[upstream.ads]
 vendor = \"aiclk\"
 listen = \"127.0.0.1:8082\"
 credentials.client_id = \"c\"
@@ -21,7 +21,7 @@ credentials.client_id = \"c\"
 
 #[test]
 fn p32_the_least_config_has_careful_defaults() {
-    let config = parse(AICLK).unwrap_or_else(|report| panic!("{report}"));
+    let config = parse(ADS).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(config.admin.to_string(), "127.0.0.1:9464");
     let StoreConfig::File(path) = &config.store else { panic!("{:?}", config.store) };
     assert!(path.ends_with("tokens.json"));
@@ -37,18 +37,18 @@ fn p32_the_least_config_has_careful_defaults() {
 fn p32_the_operators_rules_come_before_the_vendors() {
     let rule = "[[upstream.ads.reject]]\nname = \"mine\"\npointer = \"/code\"\nin = [40102]\n\
                 verdict = \"expired\"\n";
-    let config = parse(&format!("{AICLK}{rule}")).unwrap_or_else(|report| panic!("{report}"));
+    let config = parse(&format!("{ADS}{rule}")).unwrap_or_else(|report| panic!("{report}"));
     let names: Vec<_> = config.upstreams[0].rules.iter().map(|(_, rule)| rule.name()).collect();
     assert_eq!(names, ["mine", "http-401", "code-401", "token-message"]);
     let success = rule.replace("40102", "200");
-    assert!(mistake(&format!("{AICLK}{success}")).contains("calls a success"));
+    assert!(mistake(&format!("{ADS}{success}")).contains("calls a success"));
 }
 
 #[test]
 fn p21_only_this_machine_may_call() {
-    let text = AICLK.replace("127.0.0.1:8082", "0.0.0.0:8082");
+    let text = ADS.replace("127.0.0.1:8082", "0.0.0.0:8082");
     assert!(mistake(&text).starts_with("tokenward.toml:3:10: "), "{}", mistake(&text));
-    let admin = |more: &str| format!("[admin]\nlisten = \"0.0.0.0:1\"\n{more}\n{AICLK}");
+    let admin = |more: &str| format!("[admin]\nlisten = \"0.0.0.0:1\"\n{more}\n{ADS}");
     assert!(mistake(&admin("")).contains("allow_remote"));
     parse(&admin("allow_remote = true")).unwrap_or_else(|report| panic!("{report}"));
 }
@@ -57,21 +57,21 @@ fn p21_only_this_machine_may_call() {
 fn p32_mistakes_between_keys_are_found() {
     for (text, expected) in [
         (String::new(), "there is no upstream"),
-        (AICLK.replace("listen = \"127.0.0.1:8082\"\n", ""), "`upstream.ads.listen` is missing"),
-        (format!("[admin]\nlisten = \"127.0.0.1:8082\"\n{AICLK}"), "has this address already"),
-        (AICLK.replace("credentials.client_id = \"c\"", ""), "credentials.client_id` is missing"),
-        (AICLK.replace("client_id", "clientid"), "has no credential `clientid`"),
-        (AICLK.replace("\"aiclk\"", "\"aicl\""), "did you mean \"aiclk\"?"),
-        (AICLK.replace("\"aiclk\"", "\"./none.toml\""), "none.toml:1:1: error: the file cannot"),
-        (AICLK.replace("upstream.ads", "upstream.Ads"), "lower-case letters"),
-        (format!("{AICLK}timeouts.idle = \"0s\"\n"), "`timeouts.idle` must be more than nothing"),
-        (format!("{AICLK}inject.nope = false\n"), "injects nothing of this name"),
-        (format!("{AICLK}tls.client_cert = \"c.pem\"\n"), "both `client_cert` and `client_key`"),
-        (format!("{AICLK}guard.paths = [\"openapi\"]\n"), "a path pattern begins with"),
-        (format!("{AICLK}guard.methods = [\"get\"]\n"), "written in capitals"),
-        (format!("log.level = \"inof\"\n{AICLK}"), "is not one: give error, warn, info"),
-        (format!("admin.listen = \"unix:/run/a.sock\"\n{AICLK}"), "the admin address is"),
-        (format!("[store]\npath = \"no/such/tokens.json\"\n{AICLK}"), "there is no folder"),
+        (ADS.replace("listen = \"127.0.0.1:8082\"\n", ""), "`upstream.ads.listen` is missing"),
+        (format!("[admin]\nlisten = \"127.0.0.1:8082\"\n{ADS}"), "has this address already"),
+        (ADS.replace("credentials.client_id = \"c\"", ""), "credentials.client_id` is missing"),
+        (ADS.replace("client_id", "clientid"), "has no credential `clientid`"),
+        (ADS.replace("\"aiclk\"", "\"aicl\""), "did you mean \"aiclk\"?"),
+        (ADS.replace("\"aiclk\"", "\"./none.toml\""), "none.toml:1:1: error: the file cannot"),
+        (ADS.replace("upstream.ads", "upstream.Ads"), "lower-case letters"),
+        (format!("{ADS}timeouts.idle = \"0s\"\n"), "`timeouts.idle` must be more than nothing"),
+        (format!("{ADS}inject.nope = false\n"), "injects nothing of this name"),
+        (format!("{ADS}tls.client_cert = \"c.pem\"\n"), "both `client_cert` and `client_key`"),
+        (format!("{ADS}guard.paths = [\"openapi\"]\n"), "a path pattern begins with"),
+        (format!("{ADS}guard.methods = [\"get\"]\n"), "written in capitals"),
+        (format!("log.level = \"inof\"\n{ADS}"), "is not one: give error, warn, info"),
+        (format!("admin.listen = \"unix:/run/a.sock\"\n{ADS}"), "the admin address is"),
+        (format!("[store]\npath = \"no/such/tokens.json\"\n{ADS}"), "there is no folder"),
     ] {
         let shown = mistake(&text);
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
@@ -81,7 +81,7 @@ fn p32_mistakes_between_keys_are_found() {
 #[test]
 fn p32_all_mistakes_are_told_at_once() {
     let text =
-        format!("[admin]\nlisten = \"nowhere\"\n{AICLK}tls.ca = 1\nguard.methods = [\"G T\"]\n");
+        format!("[admin]\nlisten = \"nowhere\"\n{ADS}tls.ca = 1\nguard.methods = [\"G T\"]\n");
     let shown = mistake(&text);
     for part in ["`listen`", "unknown key `ca`", "this is not a method", "3 mistakes"] {
         assert!(shown.contains(part), "{part:?} is not in:\n{shown}");
