@@ -149,11 +149,10 @@ impl Proxy {
         let second = match attempt(route, &head, &replay, &fresh).await {
             Ok(second) => second,
             Err(error) => {
-                warn!(
-                    upstream = settings.name,
-                    error = causes(&error),
-                    "a rejected request got no answer when it was sent again"
-                );
+                if let Some(unlogged) = self.failures.admit() {
+                    let (upstream, detail) = (settings.name.as_str(), causes(&error));
+                    warn!(upstream, detail, unlogged, "a second attempt got no answer");
+                }
                 return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoAnswer))));
             }
         };
