@@ -173,17 +173,17 @@ mod tests {
 
     #[test]
     fn p02_names_are_found_in_any_case_and_with_dash_or_underscore() {
-        let set = NameSet::new(["OGW_ACCESS_TOKEN", "Authorization"]);
+        let set = NameSet::new(["ACME_ACCESS_TOKEN", "Authorization"]);
         let mut map = headers(&[
-            ("Ogw_access_token", "1"),
-            ("ogw-access-token", "2"),
-            ("ogw-ACCESS_token", "3"),
+            ("Acme_access_token", "1"),
+            ("acme-access-token", "2"),
+            ("acme-ACCESS_token", "3"),
             ("AUTHORIZATION", "4"),
             ("x-authorization", "5"),
-            ("ogw-access-tokens", "6"),
+            ("acme-access-tokens", "6"),
         ]);
         set.remove_from(&mut map);
-        assert_eq!(names(&map), ["ogw-access-tokens", "x-authorization"]);
+        assert_eq!(names(&map), ["acme-access-tokens", "x-authorization"]);
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub(super) fn upstream(
     let pool = pool::Config {
         first_byte: config.timeouts.first_byte,
         idle: IDLE_CONNECTION,
+        fresh: FRESH_CONNECTION,
         most_idle: MOST_IDLE_CONNECTIONS,
     };
     let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
@@ -159,5 +160,7 @@ fn bad_host(config: &UpstreamConfig) -> StartError {
 
 /// Shorter than what most servers allow an idle connection (60 s and more).
 const IDLE_CONNECTION: Duration = Duration::from_secs(55);
+/// Long enough that a busy upstream's connections never count as stale.
+const FRESH_CONNECTION: Duration = Duration::from_millis(20);
 /// For one upstream in one worker.
 const MOST_IDLE_CONNECTIONS: usize = 256;

@@ -17,6 +17,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use prometheus::IntGauge;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use crate::telemetry::metrics::Held;
@@ -30,6 +31,9 @@ pub struct Config {
     /// How long a connection may lie unused. Shorter than the peer's own limit, or a request will
     /// meet the peer's goodbye.
     pub idle: Duration,
+    /// How long a connection that has just been used is taken to be alive without another look at
+    /// its socket.
+    pub fresh: Duration,
     /// Connections kept for later.
     pub most_idle: usize,
 }
@@ -103,6 +107,7 @@ where
         moved_at: impl Fn() -> Option<Instant>,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
         loop {
+            self.look_at_sockets().await;
             let (mut lease, reused) = match self.checkout() {
                 Some(lease) => (lease, true),
                 // Rare and large: in a box, it does not weigh on every request's future.
@@ -135,6 +140,17 @@ where
     pub fn sweep(&self) {
         let now = Instant::now();
         self.0.idle.borrow_mut().retain(|idle| idle.is_usable(now, self.0.config.idle));
+    }
+
+    /// The peer may have closed a connection that has lain for a while, with its goodbye still in
+    /// the socket. Two turns of the runtime bring it to the connection's task, so that no request is
+    /// written into it. On a busy upstream the last connection is fresh, and this costs nothing.
+    async fn look_at_sockets(&self) {
+        let last_used = self.0.idle.borrow().last().map(|idle| idle.since);
+        if last_used.is_some_and(|since| since.elapsed() >= self.0.config.fresh) {
+            yield_now().await;
+            yield_now().await;
+        }
     }
 
     fn checkout(&self) -> Option<Lease<B>> {
@@ -198,3 +214,6 @@ impl<B> Inner<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
