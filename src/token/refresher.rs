@@ -130,7 +130,10 @@ impl<E: TokenEndpoint> Refresher<E> {
             Tokens { cache: cache.clone(), demands: sender, status: statuses, wait: config.wait };
         let refresher = Self {
             budget: Budget::new(config.limits, Ledger::default()),
-            backoff: Backoff::new(FIRST_RETRY, retry_ceiling(config.limits.per_day)),
+            backoff: Backoff::new(
+                FIRST_RETRY,
+                retry_ceiling(config.limits.per_day).max(LONGEST_PLEA),
+            ),
             config,
             endpoint,
             store,
@@ -283,7 +286,9 @@ impl<E: TokenEndpoint> Refresher<E> {
             // Tries that spend nothing need not be spread over the day.
             let free = self.budget.ledger() == booked;
             let per_day = if free { 0 } else { self.config.limits.per_day };
-            self.backoff.after_failure_within(retry_ceiling(per_day))
+            // What the vendor has refused is not presented to it for ever at the same pace.
+            let least = if setback.needs_a_person { LONGEST_PLEA } else { LONGEST_RETRY };
+            self.backoff.after_failure_within(retry_ceiling(per_day).max(least))
         });
         self.tell(reason, &setback, wait);
         let error = NoToken {
@@ -300,10 +305,11 @@ impl<E: TokenEndpoint> Refresher<E> {
     /// more would be futile, and so would be asking again at once.
     fn same_again(&mut self) -> NoToken {
         let now = Instant::now();
+        let ceiling = retry_ceiling(self.config.limits.per_day);
         let error = NoToken {
             kind: NoTokenKind::Unavailable,
             detail: "the vendor called the token dead, and handed out the same one again".into(),
-            retry_after: self.backoff.after_failure(),
+            retry_after: self.backoff.after_failure_within(ceiling),
         };
         let until = now + error.retry_after;
         let only_schedule = false;
@@ -335,6 +341,8 @@ const LONGEST_QUEUE: usize = 1024;
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// Between tries of what only a person can mend; the vendor may have erred, too.
+const LONGEST_PLEA: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]

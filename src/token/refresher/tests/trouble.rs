@@ -212,3 +212,18 @@ async fn p14_a_refresh_token_that_seems_to_have_lapsed_is_tried_where_nothing_el
         assert_eq!((state.presented.len(), state.mints), (1 - state.mints, usize::from(can_mint)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn p13_a_refused_refresh_token_is_presented_ever_more_rarely() {
+    let mut script = Script::new(HOUR);
+    for _ in 0..3000 {
+        script = script.then(refused());
+    }
+    let fixture = start(script, None).await;
+    for _ in 0..(24 * 60) {
+        advance(60 * SECOND).await;
+        tokio::task::yield_now().await;
+    }
+    let calls = fixture.script.calls();
+    assert!((100..=450).contains(&calls), "{calls} calls in a day without a cap");
+}
