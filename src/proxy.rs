@@ -157,12 +157,12 @@ impl Proxy {
             }
         };
         let outcome = match &second.rejected {
-            Some(rejected) => {
-                route.note_rejection(rejected);
-                Retry::RejectedAgain
-            }
-            None => Retry::Recovered,
+            Some(rejected) if rejected.verdict == Verdict::Expired => Retry::RejectedAgain,
+            _ => Retry::Recovered,
         };
+        if let Some(rejected) = &second.rejected {
+            route.note_rejection(rejected);
+        }
         Ok(second.hand_on(route, flight, Some(outcome)))
     }
 }

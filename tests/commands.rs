@@ -235,6 +235,20 @@ async fn p07_classify_fires_on_recorded_rejections_alone_and_says_why() {
 }
 
 #[tokio::test]
+async fn p07_classify_looks_no_further_than_the_gateway() {
+    let home = Home::with(AICLK);
+    let padding = "x".repeat(64 * 1024);
+    let body = format!("{{\"padding\":\"{padding}\",\"code\":401}}");
+    let file = home.put("answer", &body);
+    let mut classify = command(&["classify", "--vendor", "aiclk", "--status", "200", "--body"]);
+    classify.arg(file);
+    let ended = run(classify).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("only the first 65536 bytes"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("=> no rejection"), "{}", ended.stdout);
+}
+
+#[tokio::test]
 async fn a_seed_from_the_command_line_is_what_the_gateway_begins_with() {
     let vendors = Vendors::start(Settings::default()).await;
     let home = Home::with(AICLK);

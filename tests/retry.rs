@@ -39,6 +39,18 @@ async fn p08_a_second_rejection_goes_to_the_caller_as_it_came() {
 }
 
 #[tokio::test]
+async fn p08_a_second_answer_that_only_wants_fewer_calls_has_accepted_the_token() {
+    let rule = "[[upstream.aiclk.reject]]\nname = 'busy'\nstatus = [429]\n\
+                verdict = 'rate_limited'";
+    let (vendor, stage) = stage_with(rule).await;
+    vendor.will(Answer::rejection()).will(Answer::json(429, "{}"));
+    let answer = stage.get("aiclk", "/openapi/x").await;
+    assert_eq!((answer.status(), answer.one("tokenward-retry")), (429, Some("recovered")));
+    let busy = [("upstream", "aiclk"), ("rule", "busy")];
+    assert_eq!(stage.metric("tokenward_rejections_total", &busy).await, 1.0);
+}
+
+#[tokio::test]
 async fn p08_a_vendor_that_rejects_everything_is_not_flooded() {
     let (vendor, stage) = stage_with("upstream.aiclk.refresh.per_minute = 3").await;
     for number in 0..10 {

@@ -43,7 +43,12 @@ pub(super) fn classify(arguments: &Arguments) -> Result<(), Failure> {
     let headers = headers(&arguments.headers)?;
     let body = body(arguments.body.as_ref())?;
 
-    let outcomes = rules.explain(status, &headers, &body);
+    // What the gateway would not look at shall decide nothing here.
+    let looked_at = &body[..body.len().min(parse::LOOK_LIMIT)];
+    if looked_at.len() < body.len() {
+        println!("only the first {} bytes are looked at, by default", looked_at.len());
+    }
+    let outcomes = rules.explain(status, &headers, looked_at);
     for ((_, rule), outcome) in rules.iter().zip(&outcomes) {
         println!("{}: {outcome}", rule.name());
     }

@@ -237,6 +237,8 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Bytes of an answer, decoded, that a look may read by default.
+pub const LOOK_LIMIT: usize = 64 * 1024;
 /// Environment variables that stand for keys of the config.
 const PREFIX: &str = "TOKENWARD__";
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);

@@ -143,9 +143,10 @@ impl Routes {
         };
         let rest = &after[name.len()..];
         let slash = if rest.starts_with('/') { "" } else { "/" };
-        // A part of a target, with a slash before it, is a target.
-        let target = PathAndQuery::try_from(format!("{slash}{rest}")).unwrap_or(target);
-        Ok((route, target))
+        // A part of a target, with a slash before it, is a target; were it not, sending the whole
+        // would ask for something else.
+        let target = PathAndQuery::try_from(format!("{slash}{rest}"));
+        Ok((route, target.map_err(|_| ProxyError::TargetTooLong)?))
     }
 
     fn by_host(&self, host: &str) -> Option<&Route> {

@@ -21,7 +21,7 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::{RawRule, Rule, Rules};
 use crate::vendor::template::Values;
 
-use super::{Parser, built_in_names, looks_like_path};
+use super::{LOOK_LIMIT, Parser, built_in_names, looks_like_path};
 
 impl Parser<'_> {
     pub(super) fn upstream(
@@ -288,7 +288,6 @@ const SEED: &str = "refresh_token";
 const CONNECT: Duration = Duration::from_secs(5);
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(90);
-const LOOK_LIMIT: usize = 64 * 1024;
 const REPLAY_LIMIT: usize = 1024 * 1024;
 const MARGIN: Duration = Duration::from_secs(300);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
