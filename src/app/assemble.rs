@@ -53,7 +53,7 @@ pub(super) fn upstream(
     let connector = connector(&config, (!plain).then_some(tls))?;
     let pool = pool::Config {
         first_byte: config.timeouts.first_byte,
-        idle: IDLE_CONNECTION,
+        idle: config.timeouts.pool_idle,
         fresh: FRESH_CONNECTION,
         most_idle: MOST_IDLE_CONNECTIONS,
     };
@@ -158,8 +158,6 @@ fn bad_host(config: &UpstreamConfig) -> StartError {
     StartError::Host { upstream, host }
 }
 
-/// Shorter than what most servers allow an idle connection (60 s and more).
-const IDLE_CONNECTION: Duration = Duration::from_secs(55);
 /// Long enough that a busy upstream's connections never count as stale.
 const FRESH_CONNECTION: Duration = Duration::from_millis(20);
 /// For one upstream in one worker.
