@@ -123,7 +123,7 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
         let head = Head::new(route, parts, target, &body);
-        let replay = Replay::new(body, settings.replay_limit, &settings.metrics.request_bytes);
+        let replay = Replay::new(body, settings.body_limits, &settings.metrics.request_bytes);
 
         let token = current(route).await?;
         let mut first = attempt(route, &head, &replay, &token).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::admin::status;
+use crate::body::replay;
 use crate::config::UpstreamConfig;
 use crate::headers::host_name;
 use crate::proxy::guard::{self, Guard};
@@ -141,7 +142,7 @@ fn settings(
         strip: Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str())),
         tokens,
         look: LookLimits { bytes: config.look_limit, wait: timeouts.idle },
-        replay_limit: config.replay_limit,
+        body_limits: replay::Limits { kept: config.replay_limit, whole: config.limits.body },
         never_resend: below(config.never_resend),
         idle: timeouts.idle,
         envelope: vendor.envelope,

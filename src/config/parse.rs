@@ -169,7 +169,8 @@ impl Parser<'_> {
     }
 
     fn limits(&mut self, raw: &RawLimits) -> CallerLimits {
-        for (key, span) in [("head", raw.head), ("keep_alive", raw.keep_alive), ("idle", raw.idle)] {
+        for (key, span) in [("head", raw.head), ("keep_alive", raw.keep_alive), ("idle", raw.idle)]
+        {
             if span.is_some_and(|span| Duration::from(span).is_zero()) {
                 let problem = format!("`limits.{key}` must be more than nothing");
                 self.note(&["limits", key], problem);

@@ -9,7 +9,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
-use crate::body::replay::ReplayBody;
+use crate::body::replay::{self, ReplayBody};
 use crate::headers::host_name;
 use crate::telemetry::metrics::RequestMetrics;
 use crate::token::Tokens;
@@ -49,8 +49,7 @@ pub struct Settings {
     pub tokens: Tokens,
     pub rules: Rules,
     pub look: LookLimits,
-    /// Bytes of a request's body that are kept for a replay.
-    pub replay_limit: usize,
+    pub body_limits: replay::Limits,
     pub never_resend: Vec<PathPattern>,
     /// The longest pause within an answer.
     pub idle: Duration,

@@ -35,12 +35,19 @@ pub struct Connector {
     timeout: Duration,
 }
 
-/// A connection and the task that drives it. Dropped, it ends in good order as soon as nothing is
-/// under way on it.
+/// A connection and the task that drives it.
 #[derive(Debug)]
 pub struct Connection<B> {
     pub sender: SendRequest<B>,
-    driver: JoinHandle<()>,
+    pub driver: Driver,
+}
+
+/// Dropped while it is idle, a connection ends in good order; dropped in use, at once, whatever is
+/// under way: a peer that has stopped reading shall not hold it open.
+#[derive(Debug)]
+pub struct Driver {
+    task: JoinHandle<()>,
+    pub in_use: bool,
 }
 
 /// A connection could not be had; nothing was sent.
@@ -139,10 +146,11 @@ impl Connector {
     }
 }
 
-impl<B> Connection<B> {
-    /// Closes it, whatever is under way: a peer that has stopped reading shall not hold it open.
-    pub fn abort(&self) {
-        self.driver.abort();
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.in_use {
+            self.task.abort();
+        }
     }
 }
 
@@ -166,13 +174,13 @@ where
         .handshake(TokioIo::new(io))
         .await
         .map_err(|source| ConnectError::Handshake { host: host.to_owned(), source })?;
-    let driver = tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         // Whoever waits for an answer on it is told of its end, too.
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Ok(Connection { sender, driver })
+    Ok(Connection { sender, driver: Driver { task, in_use: false } })
 }
 
 /// In an answer's head.

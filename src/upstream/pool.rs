@@ -62,8 +62,7 @@ struct Idle<B> {
 #[derive(Debug)]
 pub struct Lease<B> {
     upstream: Rc<Inner<B>>,
-    /// `None`: it has been given back, or become a tunnel.
-    connection: Option<Connection<B>>,
+    connection: Connection<B>,
     _counted: Held,
 }
 
@@ -108,15 +107,13 @@ where
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
         loop {
             self.look_at_sockets().await;
-            let (mut connection, reused) = match self.checkout() {
-                Some(connection) => (connection, true),
+            let (mut lease, reused) = match self.checkout() {
+                Some(connection) => (self.lease(connection), true),
                 // Rare and large: in a box, it does not weigh on every request's future.
-                None => (Box::pin(self.0.connector.connect()).await?, false),
+                None => (self.lease(Box::pin(self.0.connector.connect()).await?), false),
             };
             let first_byte = self.0.config.first_byte;
-            let answer = connection.sender.try_send_request(request);
-            let lease = self.lease(connection);
-            let mut answer = pin!(answer);
+            let mut answer = pin!(lease.connection.sender.try_send_request(request));
             let mut deadline = Instant::now() + first_byte;
             let answered = loop {
                 match (timeout_at(deadline, answer.as_mut()).await, moved_at()) {
@@ -166,9 +163,9 @@ where
         None
     }
 
-    fn lease(&self, connection: Connection<B>) -> Lease<B> {
-        let counted = Held::new(&self.0.active_gauge);
-        Lease { upstream: self.0.clone(), connection: Some(connection), _counted: counted }
+    fn lease(&self, mut connection: Connection<B>) -> Lease<B> {
+        connection.driver.in_use = true;
+        Lease { upstream: self.0.clone(), connection, _counted: Held::new(&self.0.active_gauge) }
     }
 }
 
@@ -190,32 +187,17 @@ impl<B> Idle<B> {
 
 impl<B: 'static> Lease<B> {
     /// The answer's body has ended, and the request's: the connection may serve another request.
-    pub fn done(mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
+    pub fn done(self) {
+        let Self { upstream, mut connection, _counted } = self;
         if connection.sender.is_ready() {
-            Inner::give_back(&self.upstream, connection);
+            Inner::give_back(&upstream, connection);
         } else if !connection.sender.is_closed() {
             // The driver has not come round yet, or the end of the request is on its way.
-            let upstream = self.upstream.clone();
             tokio::task::spawn_local(async move {
-                match timeout(LAST_BYTES, connection.sender.ready()).await {
-                    Ok(Ok(())) => Inner::give_back(&upstream, connection),
-                    _ => connection.abort(),
+                if let Ok(Ok(())) = timeout(LAST_BYTES, connection.sender.ready()).await {
+                    Inner::give_back(&upstream, connection);
                 }
             });
-        }
-    }
-
-    /// The connection speaks another protocol from now on, and lives as long as that does.
-    pub fn detach(mut self) {
-        self.connection = None;
-    }
-}
-
-impl<B> Drop for Lease<B> {
-    fn drop(&mut self) {
-        if let Some(connection) = &self.connection {
-            connection.abort();
         }
     }
 }
@@ -223,7 +205,8 @@ impl<B> Drop for Lease<B> {
 // === impl Inner ===
 
 impl<B> Inner<B> {
-    fn give_back(this: &Rc<Self>, connection: Connection<B>) {
+    fn give_back(this: &Rc<Self>, mut connection: Connection<B>) {
+        connection.driver.in_use = false;
         let mut idle = this.idle.borrow_mut();
         if idle.len() < this.config.most_idle {
             let counted = Held::new(&this.idle_gauge);
