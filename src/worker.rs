@@ -64,7 +64,7 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
-        let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone());
+        let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone(), blueprint.drain.clone());
         for (socket, entrance) in listeners {
             spawn_local(listener::serve(socket, entrance, proxy.clone(), blueprint.drain.clone()));
         }
