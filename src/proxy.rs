@@ -1,6 +1,7 @@
 //! One request, from top to bottom: route, guard, strip, inject, send, look at the answer. Either it
 //! goes to the caller, or its token is dead, and the request is sent once more with a newer one.
 
+pub mod caller;
 pub mod error;
 pub mod guard;
 pub mod inject;
@@ -30,6 +31,7 @@ use crate::body::peek::Peeked;
 use crate::body::replay::{NoReplay, Replay, ReplayBody};
 use crate::causes::causes;
 use crate::drain::Drain;
+use crate::framing::Fault;
 use crate::telemetry::log::Sparse;
 use crate::telemetry::metrics::Metrics;
 use crate::token::cache::Live;
@@ -102,6 +104,16 @@ impl Proxy {
         });
         let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
         requests.answered(&method, answer.status());
+        answer
+    }
+
+    /// Answers what could not be read as a request.
+    pub fn refuse(&self, entrance: Entrance, fault: Fault) -> Response<ReplyBody> {
+        let settings = self.routes.at(entrance).map(|route| &*route.settings);
+        self.metrics.malformed(fault.name());
+        let answer = self.own_answer(settings, &Method::GET, &ProxyError::Malformed(fault));
+        let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
+        requests.of_unknown_method(answer.status());
         answer
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::framing::Fault;
 use crate::telemetry::metrics::Limit;
 use crate::token::NoToken;
 use crate::upstream::connect::ConnectError;
@@ -11,6 +12,9 @@ use super::guard::Refusal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
+    /// The caller's: it is no request, or one beyond the limits.
+    #[error("{0}")]
+    Malformed(Fault),
     /// The caller's: nothing is served there.
     #[error("no upstream is served here; {0}")]
     NoRoute(String),
@@ -68,7 +72,7 @@ impl ProxyError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NoToken { source, .. } => Some(source.retry_after),
-            Self::TooManyRequests { .. } => Some(A_MOMENT),
+            Self::TooManyRequests { .. } | Self::Malformed(Fault::Connections) => Some(A_MOMENT),
             _ => None,
         }
     }
@@ -76,6 +80,14 @@ impl ProxyError {
     /// The limit that was met.
     pub fn limit(&self) -> Option<Limit> {
         match self {
+            Self::Malformed(fault) => match fault {
+                Fault::TargetLength => Some(Limit::TargetBytes),
+                Fault::HeaderBytes => Some(Limit::HeaderBytes),
+                Fault::HeaderCount => Some(Limit::Headers),
+                Fault::HeadTime => Some(Limit::Head),
+                Fault::Connections => Some(Limit::Connections),
+                _ => None,
+            },
             Self::BodyStoodStill => Some(Limit::Idle),
             Self::BodyTooLarge(_) => Some(Limit::Body),
             Self::TooManyRequests { .. } => Some(Limit::InFlight),

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use serde_json::{Map, Value, json};
 
 use crate::causes::causes;
+use crate::framing::Fault;
 use crate::token::NoTokenKind;
 use crate::upstream::pool::SendError;
 use crate::vendor::description::Envelope;
@@ -59,6 +60,7 @@ impl Body for ReplyBody {
 /// The one table of our own answers: status, kind, title.
 fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
     match error {
+        ProxyError::Malformed(fault) => malformed(*fault),
         ProxyError::NoRoute(_) => (StatusCode::NOT_FOUND, "no-route", "No such route"),
         ProxyError::Tunnel => (StatusCode::METHOD_NOT_ALLOWED, "tunnel", "No tunnels"),
         ProxyError::TargetTooLong => {
@@ -97,6 +99,37 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::TookTooLong { .. } => {
             (StatusCode::GATEWAY_TIMEOUT, "took-too-long", "Upstream took too long")
         }
+    }
+}
+
+fn malformed(fault: Fault) -> (StatusCode, &'static str, &'static str) {
+    match fault {
+        Fault::TargetLength => (StatusCode::URI_TOO_LONG, "target-too-long", "Target too long"),
+        Fault::HeaderBytes => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers-too-large",
+            "Header fields too large",
+        ),
+        Fault::HeaderCount => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too-many-headers",
+            "Too many header fields",
+        ),
+        Fault::HeadTime | Fault::BodyTime => {
+            (StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request not in time")
+        }
+        Fault::Connections => {
+            (StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections")
+        }
+        Fault::Version => {
+            (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "http-version", "HTTP version not supported")
+        }
+        Fault::UnknownCoding => (
+            StatusCode::NOT_IMPLEMENTED,
+            "unknown-transfer-coding",
+            "Transfer coding not supported",
+        ),
+        _ => (StatusCode::BAD_REQUEST, "malformed-request", "Malformed request"),
     }
 }
 

@@ -43,6 +43,7 @@ pub struct Metrics {
     malformed: IntCounterVec,
     limits: IntCounterVec,
     connections: IntGaugeVec,
+    callers: IntGauge,
     /// Requests that reached no upstream: `upstream=""`.
     unrouted: Requests,
     unrouted_limits: Limits,
@@ -183,6 +184,7 @@ impl Metrics {
                 Opts::new("tokenward_upstream_connections", "Connections to the upstream."),
                 &["upstream", "state"],
             )?,
+            callers: IntGauge::new("tokenward_caller_connections", "Connections of callers.")?,
             unrouted: Requests::new(requests.clone(), ""),
             unrouted_limits: Limits::new(&limits, ""),
             limits,
@@ -194,7 +196,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 19] = [
+        let families: [Box<dyn Collector>; 20] = [
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
             Box::new(self.upstream_duration.clone()),
@@ -214,6 +216,7 @@ impl Metrics {
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
+            Box::new(self.callers.clone()),
         ];
         for family in families {
             self.registry.register(family)?;
@@ -281,6 +284,11 @@ impl Metrics {
     /// Counts a request that was no proper HTTP.
     pub fn malformed(&self, fault: &str) {
         self.malformed.with_label_values(&[fault]).inc();
+    }
+
+    /// Counts connections of callers.
+    pub fn callers(&self) -> IntGauge {
+        self.callers.clone()
     }
 
     pub fn unrouted_limits(&self) -> &Limits {

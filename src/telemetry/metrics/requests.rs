@@ -23,7 +23,16 @@ impl Requests {
     }
 
     pub fn answered(&self, method: &Method, status: StatusCode) {
-        let row = METHODS.iter().position(|known| known == method).unwrap_or(METHODS.len());
+        self.count(METHODS.iter().position(|known| known == method), status);
+    }
+
+    /// Answers to what could not be read.
+    pub fn of_unknown_method(&self, status: StatusCode) {
+        self.count(None, status);
+    }
+
+    fn count(&self, method: Option<usize>, status: StatusCode) {
+        let row = method.unwrap_or(METHODS.len());
         let code = usize::from(status.as_u16());
         let class = (code / 100).saturating_sub(1).min(CLASSES - 1);
         let handles =
