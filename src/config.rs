@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::framing;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
@@ -27,6 +28,7 @@ pub struct Config {
     pub admin: SocketAddr,
     /// One address for all upstreams.
     pub gateway: Option<Listen>,
+    pub limits: CallerLimits,
     pub store: StoreConfig,
     /// Threads that serve requests; `None`: one for each core.
     pub workers: Option<usize>,
@@ -36,6 +38,14 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
+}
+
+/// What callers may ask of the process, whichever upstream they call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerLimits {
+    /// At one time.
+    pub connections: usize,
+    pub request: framing::Limits,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +65,8 @@ pub struct UpstreamConfig {
     pub name: String,
     pub listen: Option<Listen>,
     pub base_url: BaseUrl,
+    /// Offered to the vendor, which may decline.
+    pub http2: bool,
     pub vendor: Description,
     /// The operator's rules before the vendor's.
     pub rules: Rules,
@@ -67,7 +79,17 @@ pub struct UpstreamConfig {
     pub refresh: RefreshConfig,
     pub guard: guard::Config,
     pub tls: tls::Config,
+    pub limits: UpstreamLimits,
     pub timeouts: Timeouts,
+}
+
+/// How much of one upstream its callers may use.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamLimits {
+    /// Bytes of a request's body.
+    pub body: u64,
+    /// Requests whose answers have not ended.
+    pub in_flight: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,4 +108,10 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
+    /// From a request's head to the end of its answer.
+    pub total: Option<Duration>,
+    /// How long a body waits for the vendor's `100 Continue`, when its caller does.
+    pub proceed: Duration,
+    /// How long a connection may lie unused.
+    pub pool_idle: Duration,
 }

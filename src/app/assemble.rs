@@ -6,12 +6,14 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::admin::status;
+use crate::body::replay;
 use crate::config::UpstreamConfig;
 use crate::headers::host_name;
 use crate::proxy::guard::{self, Guard};
 use crate::proxy::inspect::LookLimits;
 use crate::proxy::route::Settings;
 use crate::proxy::strip::Strip;
+use crate::proxy::vendor_body::Times;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
@@ -53,7 +55,7 @@ pub(super) fn upstream(
     let connector = connector(&config, (!plain).then_some(tls))?;
     let pool = pool::Config {
         first_byte: config.timeouts.first_byte,
-        idle: IDLE_CONNECTION,
+        idle: config.timeouts.pool_idle,
         fresh: FRESH_CONNECTION,
         most_idle: MOST_IDLE_CONNECTIONS,
     };
@@ -141,9 +143,11 @@ fn settings(
         strip: Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str())),
         tokens,
         look: LookLimits { bytes: config.look_limit, wait: timeouts.idle },
-        replay_limit: config.replay_limit,
+        body_limits: replay::Limits { kept: config.replay_limit, whole: config.limits.body },
         never_resend: below(config.never_resend),
-        idle: timeouts.idle,
+        times: Times { idle: timeouts.idle, total: timeouts.total },
+        proceed: timeouts.proceed,
+        most_in_flight: config.limits.in_flight,
         envelope: vendor.envelope,
         metrics: Arc::new(shared.metrics.requests_of(&name, rule_names)),
         vendor_host,
@@ -158,8 +162,6 @@ fn bad_host(config: &UpstreamConfig) -> StartError {
     StartError::Host { upstream, host }
 }
 
-/// Shorter than what most servers allow an idle connection (60 s and more).
-const IDLE_CONNECTION: Duration = Duration::from_secs(55);
 /// Long enough that a busy upstream's connections never count as stale.
 const FRESH_CONNECTION: Duration = Duration::from_millis(20);
 /// For one upstream in one worker.

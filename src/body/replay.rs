@@ -5,15 +5,20 @@
 //! it has read the body costs nothing extra. Beyond the limit nothing is kept, and there is no
 //! second attempt.
 
+mod kept;
+
 use std::cell::RefCell;
+use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use prometheus::IntCounter;
 use tokio::time::Instant;
+
+use kept::{Kept, Sent};
 
 /// The body of one attempt, over the caller's body `B`.
 #[derive(Debug)]
@@ -40,6 +45,15 @@ pub enum Replay<B> {
     Tee(Rc<RefCell<Shared<B>>>),
 }
 
+/// How much of a body is taken, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Kept for a second attempt.
+    pub kept: usize,
+    /// Taken at all.
+    pub whole: u64,
+}
+
 /// Why there is no second attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoReplay {
@@ -47,19 +61,26 @@ pub enum NoReplay {
     TooLarge,
     /// The caller's own body failed.
     Broken,
+    /// The caller's body did not go on for too long.
+    StoodStill,
+    /// More than is taken at all.
+    BeyondAll,
 }
 
 #[derive(Debug)]
 pub struct Shared<B> {
     body: B,
-    limit: usize,
+    limits: Limits,
     kept: Kept,
     attempt: u32,
-    broken: bool,
+    failure: Option<NoReplay>,
     ended: bool,
-    /// While a newer token is awaited nothing more is read: what is kept must still be all that
-    /// was read when the next attempt begins.
+    /// Nothing is read now: while a newer token is awaited, so that what is kept is still all that
+    /// was read when the next attempt begins; and while the vendor has not said that it wants the
+    /// body.
     paused: bool,
+    /// Bytes taken.
+    taken: u64,
     /// When the caller's body last moved on.
     moved_at: Instant,
     passed: IntCounter,
@@ -67,31 +88,13 @@ pub struct Shared<B> {
     waiting: Option<Waker>,
 }
 
-/// What has passed, while it is within the limit.
-#[derive(Debug)]
-enum Kept {
-    Frames {
-        /// Most bodies come in one piece, which is kept as it is.
-        first: Bytes,
-        rest: BytesMut,
-        trailers: Option<http::HeaderMap>,
-    },
-    TooLarge,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
-    Nothing,
-    First,
-    /// Everything that was kept when this attempt began.
-    Kept,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError<E> {
     #[error("the caller's body broke off")]
     Caller(#[source] E),
-    #[error("a later attempt has taken the body over")]
+    #[error("the caller's body is longer than what is taken")]
+    BeyondAll,
+    #[error("a later attempt has taken the body over, or nobody wants it any more")]
     Superseded,
 }
 
@@ -99,26 +102,27 @@ type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
 
 // === impl Replay ===
 
-impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
-    /// `limit` is in bytes. A body whose announced length is beyond it is not kept at all. `passed`
-    /// counts the bytes that come from the caller, once each.
-    pub fn new(body: B, limit: usize, passed: &IntCounter) -> Self {
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
+    /// A body whose announced length is beyond what may be kept is not kept at all. `passed` counts
+    /// the bytes that come from the caller, once each.
+    pub fn new(body: B, limits: Limits, passed: &IntCounter) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        let kept = if body.size_hint().lower() > limit as u64 {
+        let kept = if body.size_hint().lower() > limits.kept as u64 {
             Kept::TooLarge
         } else {
-            Kept::Frames { first: Bytes::new(), rest: BytesMut::new(), trailers: None }
+            Kept::nothing()
         };
         Self::Tee(Rc::new(RefCell::new(Shared {
             body,
-            limit,
+            limits,
             kept,
             attempt: 0,
-            broken: false,
+            failure: None,
             ended: false,
             paused: false,
+            taken: 0,
             moved_at: Instant::now(),
             passed: passed.clone(),
             waiting: None,
@@ -142,15 +146,36 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
 
     /// Completes with `meanwhile`; until then the attempt under way reads no more of the body.
     pub async fn paused<T>(&self, meanwhile: impl Future<Output = T>) -> T {
-        let Self::Tee(shared) = self else { return meanwhile.await };
-        shared.borrow_mut().paused = true;
+        self.pause();
         let result = meanwhile.await;
+        self.go_on();
+        result
+    }
+
+    /// The attempt under way reads no more of the body until it may go on.
+    pub fn pause(&self) {
+        if let Self::Tee(shared) = self {
+            shared.borrow_mut().paused = true;
+        }
+    }
+
+    pub fn go_on(&self) {
+        let Self::Tee(shared) = self else { return };
         let mut state = shared.borrow_mut();
         state.paused = false;
+        // The time until now was not the caller's.
+        state.moved_at = Instant::now();
         if let Some(waiting) = state.waiting.take() {
             waiting.wake();
         }
-        result
+    }
+
+    /// Whether the caller's body has been read to its end.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Tee(shared) => shared.borrow().ended,
+        }
     }
 
     /// When the body last moved on; `None` without a body.
@@ -170,10 +195,22 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
             return Ok(());
         };
         let state = shared.borrow();
-        match &state.kept {
-            _ if state.broken => Err(NoReplay::Broken),
-            Kept::TooLarge => Err(NoReplay::TooLarge),
-            Kept::Frames { .. } => Ok(()),
+        match (&state.kept, state.failure) {
+            (_, Some(failure)) => Err(failure),
+            (Kept::TooLarge, None) => Err(NoReplay::TooLarge),
+            (Kept::Frames { .. }, None) => Ok(()),
+        }
+    }
+}
+
+/// The request is over: an attempt that is still being sent breaks off.
+impl<B> Drop for Replay<B> {
+    fn drop(&mut self) {
+        let Self::Tee(shared) = self else { return };
+        let mut state = shared.borrow_mut();
+        state.attempt = u32::MAX;
+        if let Some(waiting) = state.waiting.take() {
+            waiting.wake();
         }
     }
 }
@@ -182,7 +219,7 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
 
 impl<B> Body for ReplayBody<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     type Data = Bytes;
     type Error = ReplayError<B::Error>;
@@ -214,7 +251,7 @@ where
 
 // === impl Attempt ===
 
-impl<B: Body<Data = Bytes> + Unpin> Attempt<B> {
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Attempt<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
         let mut state = self.shared.borrow_mut();
         if state.attempt != self.number {
@@ -261,7 +298,7 @@ impl<B: Body<Data = Bytes> + Unpin> Attempt<B> {
 
 // === impl Shared ===
 
-impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Shared<B> {
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
         if self.ended {
             return Poll::Ready(None);
@@ -276,15 +313,23 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                self.broken = true;
+                let stood_still = stood_still(&error);
+                let why = if stood_still { NoReplay::StoodStill } else { NoReplay::Broken };
+                self.failure = Some(why);
                 Poll::Ready(Some(Err(ReplayError::Caller(error))))
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.moved_at = Instant::now();
-                self.passed.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.passed.inc_by(length);
+                self.taken += length;
+                if self.taken > self.limits.whole {
+                    self.failure = Some(NoReplay::BeyondAll);
+                    return Poll::Ready(Some(Err(ReplayError::BeyondAll)));
+                }
                 // A second attempt has no third: what it reads anew need not be kept.
                 if self.attempt == 1 {
-                    self.kept.keep(&frame, self.limit);
+                    self.kept.keep(&frame, self.limits.kept);
                 }
                 self.ended |= frame.is_trailers() || self.body.is_end_stream();
                 Poll::Ready(Some(Ok(frame)))
@@ -293,58 +338,17 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
     }
 }
 
-// === impl Kept ===
-
-impl Kept {
-    fn keep(&mut self, frame: &Frame<Bytes>, limit: usize) {
-        let Self::Frames { first, rest, trailers } = self else {
-            return;
-        };
-        let Some(data) = frame.data_ref() else {
-            *trailers = frame.trailers_ref().cloned();
-            return;
-        };
-        if first.len() + rest.len() + data.len() > limit {
-            *self = Self::TooLarge;
-        } else if first.is_empty() {
-            *first = data.clone();
-        } else {
-            // Copied into one buffer: a caller that sends single bytes must not cost a buffer each.
-            rest.extend_from_slice(data);
+/// Whether a body failed because its caller sent nothing for too long.
+fn stood_still(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
         }
+        cause = error.source();
     }
-
-    /// The next piece for a later attempt.
-    fn next(&mut self, sent: &mut Sent) -> Option<Bytes> {
-        let Self::Frames { first, rest, .. } = self else {
-            return None;
-        };
-        if *sent == Sent::Nothing {
-            *sent = Sent::First;
-            if !first.is_empty() {
-                return Some(first.clone());
-            }
-        }
-        if *sent == Sent::First {
-            *sent = Sent::Kept;
-            if !rest.is_empty() {
-                return Some(std::mem::take(rest).freeze());
-            }
-        }
-        None
-    }
-
-    fn remaining(&self, sent: Sent) -> u64 {
-        let Self::Frames { first, rest, .. } = self else {
-            return 0;
-        };
-        let bytes = match sent {
-            Sent::Nothing => first.len() + rest.len(),
-            Sent::First => rest.len(),
-            Sent::Kept => 0,
-        };
-        bytes as u64
-    }
+    false
 }
 
 #[cfg(test)]

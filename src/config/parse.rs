@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use crate::causes::causes;
 use crate::document::{Document, Report};
+use crate::framing;
 use crate::telemetry::log;
-use crate::units::Listen;
+use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawAdmin, RawConfig, RawLog, RawStore, StoreKind};
-use super::{Config, LogConfig, StoreConfig};
+use super::raw::{RawAdmin, RawConfig, RawLimits, RawLog, RawStore, StoreKind};
+use super::{CallerLimits, Config, LogConfig, StoreConfig};
 
 /// Reads the file and lays `vars` (the environment) over it.
 ///
@@ -142,6 +143,7 @@ impl Parser<'_> {
         Some(Config {
             admin,
             gateway,
+            limits: self.limits(&raw.limits),
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
             log,
@@ -165,6 +167,32 @@ impl Parser<'_> {
             );
         }
         *address
+    }
+
+    fn limits(&mut self, raw: &RawLimits) -> CallerLimits {
+        for (key, span) in [("head", raw.head), ("keep_alive", raw.keep_alive), ("idle", raw.idle)]
+        {
+            if span.is_some_and(|span| Duration::from(span).is_zero()) {
+                let problem = format!("`limits.{key}` must be more than nothing");
+                self.note(&["limits", key], problem);
+            }
+        }
+        let bytes = |size: Option<Size>, usual| size.map_or(usual, |size| size.as_len());
+        let target_bytes = bytes(raw.target_bytes, TARGET_BYTES);
+        if !(1..=LONGEST_TARGET).contains(&target_bytes) {
+            let problem = format!("`limits.target_bytes` is between 1 and {LONGEST_TARGET}");
+            self.note(&["limits", "target_bytes"], problem);
+        }
+        let request = framing::Limits {
+            target_bytes,
+            header_bytes: bytes(raw.header_bytes, HEADER_BYTES),
+            headers: raw.headers.map_or(HEADERS, |count| usize::from(count.get())),
+            head: raw.head.map_or(HEAD, Duration::from),
+            keep_alive: raw.keep_alive.map_or(KEEP_ALIVE, Duration::from),
+            idle: raw.idle.map_or(IDLE, Duration::from),
+        };
+        let connections = raw.connections.map_or(CONNECTIONS, |count| count.get() as usize);
+        CallerLimits { connections, request }
     }
 
     fn log(&mut self, raw: RawLog) -> LogConfig {
@@ -242,6 +270,15 @@ pub const LOOK_LIMIT: usize = 64 * 1024;
 /// Environment variables that stand for keys of the config.
 const PREFIX: &str = "TOKENWARD__";
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);
+const CONNECTIONS: usize = 10_000;
+const TARGET_BYTES: usize = 16 << 10;
+/// What the HTTP library can hold.
+const LONGEST_TARGET: usize = 65_534;
+const HEADER_BYTES: usize = 64 << 10;
+const HEADERS: usize = 100;
+const HEAD: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+const IDLE: Duration = Duration::from_secs(90);
 /// Kubernetes kills after 30 s.
 const GRACE: Duration = Duration::from_secs(25);
 

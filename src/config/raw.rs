@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::secrets::SecretSource;
 use crate::telemetry::log::Format;
 use crate::units::{BaseUrl, Listen, Size, Span};
+use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
 
 /// The whole file.
@@ -23,6 +24,7 @@ pub struct RawConfig {
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
     pub gateway: Option<RawGateway>,
+    pub limits: RawLimits,
     pub store: RawStore,
     pub shutdown: RawShutdown,
     /// One API each, by a name of the operator's choice: it is part of paths, labels and logs.
@@ -54,6 +56,26 @@ pub struct RawAdmin {
 #[serde(deny_unknown_fields, default)]
 pub struct RawGateway {
     pub listen: Option<Listen>,
+}
+
+/// How much a caller may ask of the process, whichever upstream it calls.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLimits {
+    /// Callers' connections at one time.
+    pub connections: Option<NonZeroU32>,
+    /// The length of a request's target.
+    pub target_bytes: Option<Size>,
+    /// All field lines of a request's head together.
+    pub header_bytes: Option<Size>,
+    /// Field lines of a request's head.
+    pub headers: Option<NonZeroU16>,
+    /// From the first byte of a request's head to its last.
+    pub head: Option<Span>,
+    /// Between requests of one connection.
+    pub keep_alive: Option<Span>,
+    /// How long a caller may neither send more of its body nor read more of its answer.
+    pub idle: Option<Span>,
 }
 
 /// Where tokens outlive the process.
@@ -97,6 +119,8 @@ pub struct RawUpstream {
     pub listen: Option<Listen>,
     /// Left out: the vendor's.
     pub base_url: Option<BaseUrl>,
+    /// Speaks HTTP/2 to the vendor where its TLS offers it.
+    pub http2: Option<bool>,
     /// What the vendor's description asks for, by name; `refresh_token` is the first one, the seed.
     pub credentials: BTreeMap<String, SecretSource>,
     /// `false` by the name of a header or query item that the description injects: left out.
@@ -108,7 +132,18 @@ pub struct RawUpstream {
     pub refresh: RawRefresh,
     pub guard: RawGuard,
     pub tls: RawTls,
+    pub limits: RawUpstreamLimits,
     pub timeouts: RawTimeouts,
+}
+
+/// How much of one upstream its callers may use.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawUpstreamLimits {
+    /// The largest request body.
+    pub body: Option<Size>,
+    /// Requests whose answers have not ended.
+    pub in_flight: Option<NonZeroU32>,
 }
 
 /// Sending a rejected request once more.
@@ -181,6 +216,10 @@ pub struct RawTls {
     pub client_cert: Option<PathBuf>,
     /// Its private key in PEM.
     pub client_key: Option<PathBuf>,
+    /// The vendor's name, where `base_url` names an address or another way to it.
+    pub server_name: Option<String>,
+    /// The oldest version that is spoken.
+    pub min_version: Option<tls::Version>,
 }
 
 /// How long the vendor may be silent.
@@ -193,6 +232,13 @@ pub struct RawTimeouts {
     pub first_byte: Option<Span>,
     /// Between two pieces of an answer.
     pub idle: Option<Span>,
+    /// From a request's head to the end of its answer. Left out: no bound.
+    pub total: Option<Span>,
+    /// How long a body whose caller expects a `100 Continue` waits for the vendor's.
+    #[serde(rename = "continue")]
+    pub proceed: Option<Span>,
+    /// How long a connection to the vendor may lie unused.
+    pub pool_idle: Option<Span>,
 }
 
 #[cfg(test)]
@@ -243,8 +289,10 @@ mod tests {
     #[test]
     fn p32_unknown_keys_are_mistakes_at_every_level() {
         let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nstore.nope = 1\n\
+                    limits.nope = 1\n\
                     shutdown.nope = 1\n[upstream.x]\nnope = 1\nreplay.nope = 1\nlook.nope = 1\n\
                     refresh.nope = 1\nguard.nope = 1\ntls.nope = 1\ntimeouts.nope = 1\n\
+                    limits.nope = 1\n\
                     credentials.a = { nope = \"x\" }\n[[upstream.x.reject]]\nnope = 1\n";
         let (document, mut report) = Document::parse("c", text);
         document.read::<RawConfig>(&mut report).unwrap();

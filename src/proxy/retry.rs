@@ -32,14 +32,15 @@ pub enum Skip {
 /// Why the request must not be sent again.
 pub fn allow<B>(never: &[PathPattern], path: &str, replay: &Replay<B>) -> Result<(), Skip>
 where
-    B: http_body::Body<Data = bytes::Bytes> + Unpin,
+    B: http_body::Body<Data = bytes::Bytes, Error: std::error::Error + 'static> + Unpin,
 {
     if never.iter().any(|pattern| pattern.could_match(path)) {
         return Err(Skip::PathExcluded);
     }
     replay.check().map_err(|no| match no {
         NoReplay::TooLarge => Skip::BodyTooLarge,
-        NoReplay::Broken => Skip::BodyBroken,
+        NoReplay::BeyondAll => Skip::BodyTooLarge,
+        NoReplay::Broken | NoReplay::StoodStill => Skip::BodyBroken,
     })
 }
 

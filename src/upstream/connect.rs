@@ -10,6 +10,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -32,6 +33,21 @@ pub struct Connector {
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     timeout: Duration,
+}
+
+/// A connection and the task that drives it.
+#[derive(Debug)]
+pub struct Connection<B> {
+    pub sender: SendRequest<B>,
+    pub driver: Driver,
+}
+
+/// Dropped while it is idle, a connection ends in good order; dropped in use, at once, whatever is
+/// under way: a peer that has stopped reading shall not hold it open.
+#[derive(Debug)]
+pub struct Driver {
+    task: JoinHandle<()>,
+    pub in_use: bool,
 }
 
 /// A connection could not be had; nothing was sent.
@@ -84,7 +100,7 @@ impl Connector {
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn connect<B>(&self) -> Result<SendRequest<B>, ConnectError>
+    pub async fn connect<B>(&self) -> Result<Connection<B>, ConnectError>
     where
         B: Body + 'static,
         B::Data: Send,
@@ -130,6 +146,14 @@ impl Connector {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.in_use {
+            self.task.abort();
+        }
+    }
+}
+
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, timeout, tls } = self;
@@ -138,25 +162,25 @@ impl fmt::Debug for Connector {
     }
 }
 
-async fn handshake<B, I>(host: &str, io: I) -> Result<SendRequest<B>, ConnectError>
+async fn handshake<B, I>(host: &str, io: I) -> Result<Connection<B>, ConnectError>
 where
     B: Body + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::Builder::new()
         .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|source| ConnectError::Handshake { host: host.to_owned(), source })?;
-    tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         // Whoever waits for an answer on it is told of its end, too.
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Ok(sender)
+    Ok(Connection { sender, driver: Driver { task, in_use: false } })
 }
 
 /// In an answer's head.

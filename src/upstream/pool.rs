@@ -15,14 +15,13 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use prometheus::IntGauge;
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::telemetry::metrics::Held;
 
-use super::connect::{ConnectError, Connector};
+use super::connect::{ConnectError, Connection, Connector};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,17 +52,17 @@ struct Inner<B> {
 
 #[derive(Debug)]
 struct Idle<B> {
-    sender: SendRequest<B>,
+    connection: Connection<B>,
     since: Instant,
     _counted: Held,
 }
 
 /// A connection while an answer is read from it. [`Lease::done`] gives it back; dropping it closes
-/// it.
+/// it at once, whatever is still being sent or read.
 #[derive(Debug)]
 pub struct Lease<B> {
     upstream: Rc<Inner<B>>,
-    sender: SendRequest<B>,
+    connection: Connection<B>,
     _counted: Held,
 }
 
@@ -74,6 +73,8 @@ pub enum SendError {
     Connect(#[from] ConnectError),
     #[error("the upstream closed the connection, or sent what is no HTTP")]
     Broken(#[source] hyper::Error),
+    #[error("the upstream switched to another protocol, which nobody had asked for")]
+    Switched,
     #[error("no answer within {}", humantime::format_duration(*.0))]
     Silent(Duration),
 }
@@ -109,12 +110,12 @@ where
         loop {
             self.look_at_sockets().await;
             let (mut lease, reused) = match self.checkout() {
-                Some(lease) => (lease, true),
+                Some(connection) => (self.lease(connection), true),
                 // Rare and large: in a box, it does not weigh on every request's future.
                 None => (self.lease(Box::pin(self.0.connector.connect()).await?), false),
             };
             let first_byte = self.0.config.first_byte;
-            let mut answer = pin!(lease.sender.try_send_request(request));
+            let mut answer = pin!(lease.connection.sender.try_send_request(request));
             let mut deadline = Instant::now() + first_byte;
             let answered = loop {
                 match (timeout_at(deadline, answer.as_mut()).await, moved_at()) {
@@ -153,20 +154,20 @@ where
         }
     }
 
-    fn checkout(&self) -> Option<Lease<B>> {
+    fn checkout(&self) -> Option<Connection<B>> {
         let now = Instant::now();
         let mut idle = self.0.idle.borrow_mut();
         while let Some(candidate) = idle.pop() {
             if candidate.is_usable(now, self.0.config.idle) {
-                drop(idle);
-                return Some(self.lease(candidate.sender));
+                return Some(candidate.connection);
             }
         }
         None
     }
 
-    fn lease(&self, sender: SendRequest<B>) -> Lease<B> {
-        Lease { upstream: self.0.clone(), sender, _counted: Held::new(&self.0.active_gauge) }
+    fn lease(&self, mut connection: Connection<B>) -> Lease<B> {
+        connection.driver.in_use = true;
+        Lease { upstream: self.0.clone(), connection, _counted: Held::new(&self.0.active_gauge) }
     }
 }
 
@@ -180,23 +181,23 @@ impl<B> Clone for Upstream<B> {
 
 impl<B> Idle<B> {
     fn is_usable(&self, now: Instant, longest: Duration) -> bool {
-        self.sender.is_ready() && now - self.since < longest
+        self.connection.sender.is_ready() && now - self.since < longest
     }
 }
 
 // === impl Lease ===
 
 impl<B: 'static> Lease<B> {
-    /// The answer's body has ended: the connection may serve another request.
+    /// The answer's body has ended, and the request's: the connection may serve another request.
     pub fn done(self) {
-        let Self { upstream, mut sender, _counted } = self;
-        if sender.is_ready() {
-            Inner::give_back(&upstream, sender);
-        } else if !sender.is_closed() {
-            // The request's body is still being sent, or the driver has not come round yet.
+        let Self { upstream, mut connection, _counted } = self;
+        if connection.sender.is_ready() {
+            Inner::give_back(&upstream, connection);
+        } else if !connection.sender.is_closed() {
+            // The driver has not come round yet, or the end of the request is on its way.
             tokio::task::spawn_local(async move {
-                if sender.ready().await.is_ok() {
-                    Inner::give_back(&upstream, sender);
+                if let Ok(Ok(())) = timeout(LAST_BYTES, connection.sender.ready()).await {
+                    Inner::give_back(&upstream, connection);
                 }
             });
         }
@@ -206,14 +207,18 @@ impl<B: 'static> Lease<B> {
 // === impl Inner ===
 
 impl<B> Inner<B> {
-    fn give_back(this: &Rc<Self>, sender: SendRequest<B>) {
+    fn give_back(this: &Rc<Self>, mut connection: Connection<B>) {
+        connection.driver.in_use = false;
         let mut idle = this.idle.borrow_mut();
         if idle.len() < this.config.most_idle {
             let counted = Held::new(&this.idle_gauge);
-            idle.push(Idle { sender, since: Instant::now(), _counted: counted });
+            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
         }
     }
 }
+
+/// For the end of a request whose answer is complete.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

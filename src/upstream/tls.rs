@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
 
 /// The files that the operator names.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,19 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Ours, for a vendor that wants to see one: the chain and its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
+    /// The name that is asked for and that the certificate must bear; `None`: the host's.
+    pub server_name: Option<String>,
+    pub min_version: Version,
+}
+
+/// The oldest version that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Version {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -42,8 +42,8 @@ impl Body for Pieces {
     }
 }
 
-fn kept<B: Body<Data = Bytes> + Unpin>(body: B, limit: usize) -> Replay<B> {
-    Replay::new(body, limit, &passed())
+fn kept<B: Body<Data = Bytes, Error: Error + 'static> + Unpin>(body: B, limit: usize) -> Replay<B> {
+    Replay::new(body, Limits { kept: limit, whole: u64::MAX }, &passed())
 }
 
 fn passed() -> IntCounter {
@@ -157,7 +157,8 @@ async fn p10_an_attempt_that_is_handed_on_after_all_reads_on() {
 #[tokio::test]
 async fn p31_bytes_are_counted_once_however_often_they_are_sent() {
     let passed = passed();
-    let replay = Replay::new(Pieces::of(&[b"one ", b"two"]), 1024, &passed);
+    let limits = Limits { kept: 1024, whole: u64::MAX };
+    let replay = Replay::new(Pieces::of(&[b"one ", b"two"]), limits, &passed);
     replay.attempt().collect().await.expect("sent");
     replay.attempt().collect().await.expect("sent again");
     assert_eq!(passed.get(), 7);

@@ -8,13 +8,14 @@ use http::Method;
 
 use crate::config::raw::{RawGuard, RawRefresh, RawTls, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
-use crate::config::{RefreshConfig, Timeouts, UpstreamConfig};
+use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
 use crate::document::nearest;
 use crate::headers::host_name;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
+use crate::units::Scheme;
 use crate::upstream::tls;
 use crate::vendor::description::Description;
 use crate::vendor::path::PathPattern;
@@ -65,11 +66,25 @@ impl Parser<'_> {
             connect: raw.timeouts.connect.map_or(CONNECT, Duration::from),
             first_byte: raw.timeouts.first_byte.map_or(FIRST_BYTE, Duration::from),
             idle: raw.timeouts.idle.map_or(IDLE, Duration::from),
+            total: raw.timeouts.total.map(Duration::from),
+            proceed: raw.timeouts.proceed.map_or(CONTINUE, Duration::from),
+            pool_idle: raw.timeouts.pool_idle.map_or(POOL_IDLE, Duration::from),
         };
+        let limits = UpstreamLimits {
+            body: raw.limits.body.map_or(BODY, |size| size.as_len() as u64),
+            in_flight: raw.limits.in_flight.map_or(IN_FLIGHT, NonZeroU32::get),
+        };
+        let base_url = raw.base_url.unwrap_or_else(|| vendor.base_url.clone());
+        let http2 = raw.http2.unwrap_or_default();
+        if http2 && base_url.scheme() == Scheme::Http {
+            let problem = "HTTP/2 is agreed on in the TLS handshake, and this `base_url` has none";
+            self.note(&["upstream", name, "http2"], problem);
+        }
         Some(UpstreamConfig {
             name: name.to_owned(),
             listen: raw.listen,
-            base_url: raw.base_url.unwrap_or_else(|| vendor.base_url.clone()),
+            base_url,
+            http2,
             rules: rules?,
             credentials,
             seed,
@@ -79,6 +94,7 @@ impl Parser<'_> {
             refresh: refresh(&raw.refresh, &vendor),
             guard,
             tls,
+            limits,
             timeouts,
             vendor,
         })
@@ -90,6 +106,7 @@ impl Parser<'_> {
             ("timeouts", "connect", raw.timeouts.connect),
             ("timeouts", "first_byte", raw.timeouts.first_byte),
             ("timeouts", "idle", raw.timeouts.idle),
+            ("timeouts", "total", raw.timeouts.total),
             ("refresh", "wait", raw.refresh.wait),
             ("refresh", "timeout", raw.refresh.timeout),
         ] {
@@ -256,7 +273,12 @@ impl Parser<'_> {
             let problem = "a client certificate needs both `client_cert` and `client_key`";
             self.note(&["upstream", upstream, "tls"], problem);
         }
-        let config = tls::Config { ca_file, client_cert: client_cert.zip(client_key) };
+        let config = tls::Config {
+            ca_file,
+            client_cert: client_cert.zip(client_key),
+            server_name: raw.server_name,
+            min_version: raw.min_version.unwrap_or_default(),
+        };
         // Files are tried now, so that a wrong one is a mistake of the config and shown in it.
         if let Err(error) = tls::client_config(&config, true) {
             self.note(&["upstream", upstream, "tls"], crate::causes::causes(&error));
@@ -288,6 +310,12 @@ const SEED: &str = "refresh_token";
 const CONNECT: Duration = Duration::from_secs(5);
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(90);
+/// Clients that wait for a `100 Continue` give up after a second or so, and send.
+const CONTINUE: Duration = Duration::from_secs(1);
+/// Shorter than what most servers allow an idle connection (60 s and more).
+const POOL_IDLE: Duration = Duration::from_secs(55);
+const BODY: u64 = 10 << 30;
+const IN_FLIGHT: u32 = 1000;
 const REPLAY_LIMIT: usize = 1024 * 1024;
 const MARGIN: Duration = Duration::from_secs(300);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
