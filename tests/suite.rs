@@ -15,6 +15,7 @@ mod metrics;
 mod outage;
 mod own_answers;
 mod pass_through;
+mod reader;
 mod rejection;
 mod retry;
 mod secrets;

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "every test file is a user of these")]
 pub mod caller;
+pub mod differential;
 pub mod logs;
 pub mod message;
 pub mod metrics;
