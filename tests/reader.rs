@@ -175,7 +175,11 @@ fn pipeline(requests: &[Known]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn p05_every_request_of_a_connection_arrives_as_it_was_meant(

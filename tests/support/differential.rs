@@ -155,7 +155,12 @@ fn judge(bytes: &[u8], alone: &Served, framed: &Served) {
     }
     match (alone.requests.get(framed.requests.len()), framed.fault) {
         (Some(request), Some(fault)) => {
-            assert!(may_refuse(fault, request, bytes), "{fault:?} for no reason: {request:?}");
+            // A length may end a body between CR and LF, and the LF begins the next head.
+            let body = framed.requests.last().and_then(|last| last.body.as_ref().ok());
+            let cut =
+                fault == Fault::LineEnding && body.is_some_and(|(body, _)| body.ends_with(b"\r"));
+            let may = cut || may_refuse(fault, request, bytes);
+            assert!(may, "{fault:?} for no reason: {request:?}");
         }
         (Some(request), None) => panic!("lost: {request:?}"),
         (None, _) => {
@@ -181,12 +186,7 @@ fn may_refuse(fault: Fault, request: &Seen, bytes: &[u8]) -> bool {
         }
         Fault::Target => bytes.contains(&b'#') || !request.target.starts_with('/'),
         Fault::LineEnding => has_bare_ending(bytes),
-        Fault::Field => {
-            ["content_length", "transfer_encoding", "content-_length"]
-                .iter()
-                .any(|name| contains(&bytes.to_ascii_lowercase(), name.as_bytes()))
-                || has_underscored(&request.headers)
-        }
+        Fault::Field => has_underscored(&request.headers),
         Fault::ContentLength => count(bytes, b"content-length") > 1,
         Fault::UnknownCoding => codings.iter().any(|value| value.contains(&b',')),
         Fault::TransferCoding => {
