@@ -35,7 +35,6 @@ async fn assert_refused(caller: &mut Caller) {
 enum Vendor {
     ReadsOn,
     StopsReading,
-    #[allow(dead_code, reason = "not asked for yet")]
     /// With bytes unread: a reset, as many servers do it.
     Closes,
 }
@@ -56,6 +55,17 @@ async fn p03_a_refusal_reaches_a_caller_at_once() {
     for vendor_does in WHO_STAY {
         for closes in [false, true] {
             assert_refusal_at_once(vendor_does, closes).await;
+        }
+    }
+}
+
+/// The answer is in the gateway's socket before the reset, and that is what counts.
+#[tokio::test]
+async fn p03_a_refusal_by_a_vendor_who_resets_the_upload_reaches_the_caller() {
+    for closes in [false, true] {
+        for _ in 0..10 {
+            assert_refusal_after_all(Vendor::Closes, closes).await;
+            assert_refusal_at_once(Vendor::Closes, closes).await;
         }
     }
 }
@@ -166,6 +176,29 @@ async fn p03_both_directions_run_at_once() {
             caller.send("GET /openapi/y HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
             assert_eq!(hand.request().await.target(), "/openapi/y");
         }
+    }
+}
+
+/// The vendor has answered in full and reads on: what is still to come is its business.
+#[tokio::test]
+async fn p03_an_upload_goes_on_after_an_answer_that_was_complete_before_it() {
+    for framing in ["Content-Length: 9", "Transfer-Encoding: chunked"] {
+        let chunked = !framing.starts_with("Content");
+        let piece = |text: &str| if chunked { format!("3\r\n{text}\r\n") } else { text.to_owned() };
+        let (vendor, stage) = stage().await;
+        let hand = vendor.by_hand();
+        let mut caller = stage.caller("aiclk").await;
+        caller.send(head(framing)).await;
+        caller.send(piece("one")).await;
+        let mut hand = hand.arrives().await;
+        hand.request_so_far(|request| request.body == b"one").await;
+        hand.send("HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nearly").await;
+        assert_eq!(caller.answer().await.text(), "early");
+        caller.send(piece("two") + &piece("end")).await;
+        if chunked {
+            caller.send("0\r\n\r\n").await;
+        }
+        assert_eq!(hand.request().await.body, b"onetwoend");
     }
 }
 

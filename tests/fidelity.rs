@@ -193,6 +193,13 @@ async fn p01_what_connection_names_goes_however_it_is_spelled() {
     }
 }
 
+/// What is no name takes nothing out, but the names beside it still do.
+#[tokio::test]
+async fn p01_what_connection_names_goes_beside_bytes_that_are_no_name() {
+    assert_named_goes("Connection: caf\u{e9}, X-Mine").await;
+    assert_named_goes("Connection: X-Mine, \u{e9}").await;
+}
+
 async fn assert_named_goes(connection: &str) {
     let (vendor, stage) = stage().await;
     let fields = format!("X-Mine: 1\r\n{connection}\r\nX-MINE: 2\r\nX-Minelike: 3\r\n");

@@ -128,6 +128,11 @@ async fn p03_a_caller_who_goes_when_the_vendor_has_stopped_reading() {
     assert_noticed_without_reading(4 << 20, false).await;
 }
 
+#[tokio::test]
+async fn p03_a_caller_who_is_killed_when_the_vendor_has_stopped_reading() {
+    assert_noticed_without_reading(512 << 20, true).await;
+}
+
 async fn assert_noticed_without_reading(most: usize, resets: bool) {
     let (vendor, stage) = stage().await;
     let hand = vendor.by_hand();
@@ -153,6 +158,32 @@ async fn p03_an_upload_that_nobody_reads_ends_with_the_time_for_the_first_byte()
     drop(caller);
     assert_over(&stage).await;
     drop(hand);
+}
+
+/// The next request waits in the gateway's buffer when the caller goes.
+#[tokio::test]
+async fn p03_a_caller_who_goes_after_it_has_sent_two_requests() {
+    let (vendor, stage) = stage().await;
+    let hand = vendor.by_hand();
+    let mut caller = stage.caller("aiclk").await;
+    caller.send(GET.repeat(2)).await;
+    let hand = hand.arrives().await;
+    drop(caller);
+    assert_cancelled(&vendor, &stage, hand).await;
+}
+
+#[tokio::test]
+async fn p03_a_caller_who_goes_while_the_vendor_thinks_about_its_expectation() {
+    for resets in [false, true] {
+        let (vendor, stage) = stage_with("upstream.aiclk.timeouts.continue = '60s'").await;
+        let hand = vendor.by_hand();
+        let mut caller = caller(&stage, resets).await;
+        caller.send(put("Expect: 100-continue\r\nContent-Length: 4")).await;
+        let hand = hand.arrives().await;
+        drop(caller);
+        let sent = assert_cancelled(&vendor, &stage, hand).await;
+        assert!(sent.ends_with(b"\r\n\r\n"), "{}", String::from_utf8_lossy(&sent));
+    }
 }
 
 /// Many at once, at every moment of a request: no connection is left, and none is mixed up.

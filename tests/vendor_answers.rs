@@ -116,6 +116,17 @@ async fn p06_204_and_304_have_no_body_whatever_their_head_says() {
     }
 }
 
+/// It is that of what was not sent.
+#[tokio::test]
+async fn p01_a_304_keeps_its_length() {
+    let (vendor, stage) = stage().await;
+    for length in ["99", "0"] {
+        vendor.will(Answer::raw(format!("HTTP/1.1 304 So\r\nContent-Length: {length}\r\n\r\n")));
+        let answer = stage.get("aiclk", "/openapi/x").await;
+        assert_eq!(answer.one("content-length"), Some(length));
+    }
+}
+
 #[tokio::test]
 async fn p06_empty_bodies_are_empty() {
     let (vendor, stage) = stage().await;
@@ -184,6 +195,33 @@ async fn p04_interim_answers_before_a_rejection_do_not_reach_the_second_answer()
     }
     assert_eq!((answer.text().as_str(), answer.one("link")), ("yes", None));
     assert_eq!(answer.one("tokenward-retry"), Some("recovered"));
+}
+
+#[tokio::test]
+async fn p04_vendors_of_http_1_0_are_understood() {
+    let (vendor, stage) = stage().await;
+    for answer in [
+        "HTTP/1.0 200 OK\r\n\r\nthe body",
+        "HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nthe body",
+        "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Length: 8\r\n\r\nthe body",
+    ] {
+        for _ in 0..2 {
+            vendor.will(Answer::raw(answer).then_close());
+            let mut caller = stage.caller("aiclk").await;
+            ask(&mut caller, "GET").await;
+            let got = caller.answer().await;
+            assert_eq!((&*got.line, &*got.text()), ("HTTP/1.1 200 OK", "the body"));
+            is_in_step(&vendor, caller).await;
+        }
+    }
+    let stays = "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 8\r\n\r\nthe body";
+    let before = vendor.calls().len();
+    for _ in 0..3 {
+        vendor.will(Answer::raw(stays));
+        assert_eq!(stage.get("aiclk", "/openapi/x").await.text(), "the body");
+    }
+    let calls = vendor.calls();
+    assert!(calls[before..].iter().all(|call| call.connection == calls[before].connection));
 }
 
 /// HTTP/1.0 knows no chunks, and no later request may follow on its connection unless it says so.
