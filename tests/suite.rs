@@ -3,11 +3,17 @@
 
 mod support;
 
+mod back_pressure;
 mod clients;
 mod commands;
 mod crash;
 mod drain;
+mod early_answers;
+mod expect;
+mod fidelity;
 mod gateway_address;
+mod gigabyte;
+mod gone_callers;
 mod guard;
 mod house;
 mod injection;
@@ -15,6 +21,7 @@ mod metrics;
 mod outage;
 mod own_answers;
 mod pass_through;
+mod pipelining;
 mod reader;
 mod rejection;
 mod retry;
@@ -24,3 +31,4 @@ mod single_flight;
 mod streaming;
 mod third_vendor;
 mod tls;
+mod vendor_answers;
