@@ -7,14 +7,14 @@ use tokenward::sandbox::{Settings, Vendor};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::process::{Ended, Process, gateway, run, tokenward};
+use crate::support::process::{Ended, Process, gateway, run};
 use crate::support::vendors::{Home, Vendors, get, get_until};
 
 /// The table that the script prints is what a failure shows.
 #[tokio::test]
 async fn p04_real_clients_work_unchanged_while_their_tokens_die() {
     let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/run"));
-    script.env("TOKENWARD", tokenward().as_std().get_program());
+    script.env("TOKENWARD", env!("CARGO_BIN_EXE_tokenward"));
     script.stdin(Stdio::null()).kill_on_drop(true);
     let ended = timeout(PATIENCE, script.output()).await.expect("the clients come to an end");
     let ended = ended.expect("python3 runs tests/clients/run");
