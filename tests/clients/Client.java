@@ -40,6 +40,7 @@ class Client {
         check("dead token, GET", dead(Client::get));
         check("dead token, POST JSON", dead(Client::post));
         check("dead token, upload", dead(Client::chunked));
+        check("dead token, Expect", dead(Client::expect100));
         check("dead token, WebSocket", () -> {
             expire();
             // This client does not show the handshake's answer, so the vendor is asked.

@@ -40,6 +40,7 @@ func main() {
 	check("dead token, POST JSON", dead(post))
 	check("dead token, upload", dead(chunked))
 	check("dead token, multipart", dead(form))
+	check("dead token, Expect", dead(expect100))
 }
 
 // What the vendor says of the call that it got, and what became of a rejection.

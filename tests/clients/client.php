@@ -22,7 +22,11 @@ $form = function () {
     $data = call('', [CURLOPT_URL => AICLK . '/openapi/picture', CURLOPT_POSTFIELDS => $fields]);
     equal($data->body_length > strlen(PICTURE), true);
 };
-$asking = [CURLOPT_POSTFIELDS => PICTURE, CURLOPT_HTTPHEADER => ['Expect: 100-continue', 'Content-Type: image/png']];
+$asking = [
+    CURLOPT_HTTP_VERSION => CURL_HTTP_VERSION_1_1,
+    CURLOPT_HTTPHEADER => ['Expect: 100-continue', 'Content-Type: image/png'],
+    CURLOPT_POSTFIELDS => PICTURE,
+];
 // On a connection that it had kept, curl 7.88 fails before it sends anything, whatever the server.
 $http2 = [CURLOPT_HTTP_VERSION => CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE, CURLOPT_FRESH_CONNECT => true];
 $http10 = [CURLOPT_HTTP_VERSION => CURL_HTTP_VERSION_1_0];
@@ -44,10 +48,11 @@ check('JSON in the query', function () {
 });
 check('chunked upload', $upload);
 check('multipart upload', $form);
-check('Expect: 100-continue', function () use ($asking) {
+$expect100 = function () use ($asking) {
     $answer = answer('/v1/picture', $asking);
     equal([$answer->status, str_contains($answer->head, 'HTTP/1.1 100')], [200, true]);
-});
+};
+check('Expect: 100-continue', $expect100);
 check('Expect, refused', function () use ($asking) {
     $answer = answer('/v1/oauth2/token', $asking);
     equal([$answer->status, $answer->sent], [403, 0]);
@@ -64,6 +69,7 @@ check('dead token, GET', dead($get));
 check('dead token, POST JSON', dead($post));
 check('dead token, upload', dead($upload));
 check('dead token, multipart', dead($form));
+check('dead token, Expect', dead($expect100));
 check('dead token, HTTP/1.0', dead(fn () => $get($http10)));
 check('dead token, HTTP/2', dead(fn () => $upload($http2)));
 

@@ -25,6 +25,7 @@ main() {
     check 'dead token, POST JSON' dead post
     check 'dead token, upload' dead chunked
     check 'dead token, multipart' dead multipart
+    check 'dead token, Expect' dead expect_100
     check 'dead token, HTTP/1.0' dead get -0
     check 'dead token, HTTP/2' dead http2
 }
