@@ -142,7 +142,8 @@ impl StrictVendor {
                 }
             }
         }
-        let expects = fields.iter().any(|(name, _)| name == "expect");
+        let invite = |value: &str| value.eq_ignore_ascii_case("100-continue");
+        let expects = fields.iter().any(|(name, value)| name == "expect" && invite(value));
         // Their order is for other tests.
         fields.sort();
         let fields = fields.into_iter().map(|(name, value)| format!("{name}: {value}"));
