@@ -27,6 +27,7 @@ mod retry;
 mod secrets;
 mod shutdown;
 mod single_flight;
+mod smuggling;
 mod streaming;
 mod third_vendor;
 mod tls;
