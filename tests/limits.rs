@@ -1,7 +1,9 @@
 //! Limits of size, time and number: each ends what goes beyond it at once, with an answer and a
 //! metric of its own (p27).
 
-use crate::support::{Answer, Caller, Message, RawVendor, Stage, soon};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::{Answer, Caller, Message, RawVendor, Stage, soon, until};
 
 async fn stage(config: &str) -> (RawVendor, Stage) {
     let vendor = RawVendor::start().await;
@@ -278,6 +280,23 @@ async fn p27_a_vendor_has_its_times() {
     let rest = caller.rest().await;
     assert!(!rest.ends_with(b"\r\n0\r\n\r\n"), "an end that was none");
     stage.metric_becomes("tokenward_limits_reached_total", &[("limit", "answer_idle")], 1.0).await;
+}
+
+#[tokio::test]
+async fn p27_a_connection_to_the_vendor_has_its_time() {
+    let (vendor, stage) = stage("upstream.aiclk.timeouts.connect = '200ms'").await;
+    vendor.leave().await;
+    // A listener whose queue is full: whoever knocks there hears nothing.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("a socket option");
+    socket.bind(vendor.address).expect("the vendor's port");
+    let _listener = socket.listen(1).expect("a listener");
+    let knock = || tokio::spawn(TcpStream::connect(vendor.address));
+    let knocking: Vec<_> = (0..8).map(|_| knock()).collect();
+    let through = || knocking.iter().filter(|it| it.is_finished()).count();
+    until("the queue is full", || through() >= 2).await;
+    assert_own(&stage.get("aiclk", "/openapi/x").await, 502, "upstream-unreachable");
+    assert_eq!(reached(&stage, "connect").await, 1.0);
 }
 
 /// What a limit has refused leaves the next caller untouched.
