@@ -84,6 +84,17 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether there was no answer in time.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Timeout { .. } => true,
+            Self::Tcp { source, .. } => source.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
+    }
+}
+
 impl Connector {
     /// # Errors
     /// When the host is neither a name nor an address that TLS could verify.
