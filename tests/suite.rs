@@ -23,6 +23,7 @@ mod outage;
 mod own_answers;
 mod pass_through;
 mod pipelining;
+mod reader;
 mod rejection;
 mod retry;
 mod secrets;

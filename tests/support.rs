@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "every test file is a user of these")]
 pub mod bulk;
 pub mod caller;
+pub mod differential;
 pub mod hand;
 pub mod logs;
 pub mod message;
