@@ -51,6 +51,15 @@ async fn p25_lengths_that_contradict_each_other_are_no_lengths() {
     assert_refused(&answers.each_ref().map(String::as_str)).await;
 }
 
+/// RFC 9112, 6.1: the coding ends at the next hop, and this hop cannot undo it.
+#[tokio::test]
+async fn p06_a_transfer_coding_that_cannot_be_undone_is_not_passed_on_as_none() {
+    let chunks = "5\r\nhello\r\n0\r\n\r\n";
+    let answers = ["gzip, chunked", "gzip", "chunked, gzip", "gzip\r\nTransfer-Encoding: chunked"]
+        .map(|coding| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n{chunks}"));
+    assert_refused(&answers.each_ref().map(String::as_str)).await;
+}
+
 #[tokio::test]
 async fn p28_what_is_no_head_is_no_answer() {
     let many: String = (0..300).map(|number| format!("X-{number}: 1\r\n")).collect();
