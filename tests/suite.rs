@@ -4,6 +4,7 @@
 mod support;
 
 mod back_pressure;
+mod broken_answers;
 mod clients;
 mod commands;
 mod crash;
