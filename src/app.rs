@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
-use crate::config::{Config, StoreConfig};
+use crate::config::{CallerLimits, Config, StoreConfig};
 use crate::drain::Drain;
+use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
@@ -111,7 +112,9 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         hosts: admin_hosts(&bound.addresses),
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
-    let blueprint = Arc::new(Blueprint { upstreams, metrics, drain: drain.clone() });
+    let CallerLimits { connections, request } = config.limits;
+    let callers = Limits { connections, request, gauge: metrics.callers() };
+    let blueprint = Arc::new(Blueprint { upstreams, callers, metrics, drain: drain.clone() });
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::framing;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
@@ -42,17 +43,9 @@ pub struct Config {
 /// What callers may ask of the process, whichever upstream they call.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerLimits {
+    /// At one time.
     pub connections: usize,
-    pub target_bytes: usize,
-    /// All field lines of a head.
-    pub header_bytes: usize,
-    pub headers: usize,
-    /// From the first byte of a head to its last.
-    pub head: Duration,
-    /// Between requests of one connection.
-    pub keep_alive: Duration,
-    /// For a caller that neither sends of its body nor reads of its answer.
-    pub idle: Duration,
+    pub request: framing::Limits,
 }
 
 #[derive(Clone, Debug)]

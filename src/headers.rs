@@ -40,8 +40,23 @@ impl NameSet {
 
     /// Takes every field of these names out.
     pub fn remove_from(&self, headers: &mut HeaderMap) {
-        while let Some(name) = headers.keys().find(|name| self.contains(name.as_str())).cloned() {
-            headers.remove(name);
+        if self.is_in(headers) {
+            retain(headers, |name| !self.contains(name.as_str()));
+        }
+    }
+}
+
+/// Keeps these fields, in their order: `HeaderMap::remove` puts the last field into the gap.
+pub fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    let all = std::mem::replace(headers, HeaderMap::with_capacity(headers.keys_len()));
+    let mut last = None;
+    for (name, value) in all {
+        // A field that repeats the name before it comes without one.
+        if let Some(name) = name {
+            last = keep(&name).then_some(name);
+        }
+        if let Some(name) = &last {
+            headers.append(name, value);
         }
     }
 }
@@ -53,24 +68,28 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !KNOWN.is_in(headers) {
         return;
     }
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-        .filter(|name| !OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option)))
-        .filter_map(|name| HeaderName::try_from(name).ok())
-        .filter(|name| !FRAMING.contains(name))
-        .collect();
-    for name in &named {
-        headers.remove(name);
-    }
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        // It overrides the length (RFC 9112, 6.3), which would cut the body once it stands alone.
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    KNOWN.remove_from(headers);
+    let named: Vec<HeaderName> =
+        connection_options(headers).filter_map(|name| HeaderName::try_from(name).ok()).collect();
+    // A coding overrides the length (RFC 9112, 6.3), which would cut the body once it stands alone.
+    let coded = headers.contains_key(header::TRANSFER_ENCODING);
+    retain(headers, |name| {
+        let of_this_hop = KNOWN.contains(name.as_str())
+            || named.contains(name) && !FRAMING.contains(name)
+            || coded && name == header::CONTENT_LENGTH;
+        !of_this_hop
+    });
+}
+
+/// What `Connection` lists: names of fields, and options such as `close`.
+pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(header::CONNECTION).iter();
+    lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
+}
+
+/// Whether whoever sent these takes trailers after a body.
+pub fn takes_trailers(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(header::TE).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|one| one.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Whether the request bears a mark of a web page of another origin. Programs send neither field.
@@ -118,9 +137,6 @@ const HOP_BY_HOP: [&str; 8] = [
     "upgrade",
 ];
 
-/// What `Connection` says without naming a field, and a field that goes anyway.
-const OPTIONS: [&str; 3] = ["keep-alive", "close", "upgrade"];
-
 /// What `Connection` must not take out, though it may try.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::HOST];
 
@@ -162,6 +178,22 @@ mod tests {
         remove_hop_by_hop(&mut map);
         assert_eq!(names(&map), ["accept", "content-length", "trailer"]);
         assert_eq!(map.get_all("accept").iter().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn p01_fields_keep_their_order_when_others_are_dropped() {
+        let mut map = headers(&[
+            ("connection", "keep-alive"),
+            ("a", "1"),
+            ("te", "trailers"),
+            ("b", "2"),
+            ("a", "3"),
+            ("c", "4"),
+        ]);
+        remove_hop_by_hop(&mut map);
+        let left: Vec<_> =
+            map.iter().map(|(n, v)| (n.as_str(), v.to_str().expect("text"))).collect();
+        assert_eq!(left, [("a", "1"), ("a", "3"), ("b", "2"), ("c", "4")]);
     }
 
     #[test]

@@ -27,7 +27,7 @@
 //! | 5 | [`worker`], [`config`] | who carries requests, and what has the operator said? |
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
-//! | 2 | [`vendor`], [`body`], [`headers`] | what is an API like, what is HTTP like? |
+//! | 2 | [`vendor`], [`body`], [`framing`], [`headers`] | what is an API like, what is HTTP like? |
 //! | 1 | [`telemetry`], [`document`], [`units`], [`secret`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`] | what does everybody need? |
 //!
 //! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.
@@ -48,6 +48,7 @@ pub mod clock;
 pub mod config;
 pub mod document;
 pub mod drain;
+pub mod framing;
 pub mod headers;
 pub mod proxy;
 pub mod readiness;

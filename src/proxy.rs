@@ -1,24 +1,28 @@
 //! One request, from top to bottom: route, guard, strip, inject, send, look at the answer. Either it
 //! goes to the caller, or its token is dead, and the request is sent once more with a newer one.
 
+pub mod caller;
 pub mod error;
 pub mod guard;
 pub mod inject;
 pub mod inspect;
 pub mod listener;
+pub mod proceed;
 pub mod reply;
 pub mod retry;
 pub mod route;
 pub mod strip;
+pub mod tunnel;
+pub mod vendor_body;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
@@ -26,16 +30,20 @@ use tracing::{debug, warn};
 use crate::body::peek::Peeked;
 use crate::body::replay::{NoReplay, Replay, ReplayBody};
 use crate::causes::causes;
+use crate::drain::Drain;
+use crate::framing::Fault;
 use crate::telemetry::log::Sparse;
 use crate::telemetry::metrics::Metrics;
 use crate::token::cache::Live;
-use crate::upstream::pool::Lease;
+use crate::upstream::pool::{Lease, SendError};
 use crate::vendor::rules::{RuleIndex, Verdict};
 
 use error::ProxyError;
-use reply::{Flight, ReplyBody, VendorBody};
+use reply::ReplyBody;
 use retry::{Retry, Skip};
 use route::{Entrance, Found, Route, Routes};
+use tunnel::Wish;
+use vendor_body::{Flight, VendorBody};
 
 /// A worker's proxy.
 #[derive(Clone, Debug)]
@@ -43,6 +51,7 @@ pub struct Proxy {
     routes: Routes,
     metrics: Arc<Metrics>,
     failures: Rc<Sparse>,
+    drain: Drain,
 }
 
 /// What every attempt at a request has in common.
@@ -50,6 +59,9 @@ struct Head {
     method: Method,
     target: PathAndQuery,
     headers: HeaderMap,
+    /// The caller sends its body when it is told to.
+    expects: bool,
+    wish: Option<Box<Wish>>,
 }
 
 /// The head of an attempt's answer, with what the look at it said.
@@ -66,8 +78,8 @@ struct Rejected {
 }
 
 impl Proxy {
-    pub fn new(routes: Routes, metrics: Arc<Metrics>) -> Self {
-        Self { routes, metrics, failures: Rc::default() }
+    pub fn new(routes: Routes, metrics: Arc<Metrics>, drain: Drain) -> Self {
+        Self { routes, metrics, failures: Rc::default(), drain }
     }
 
     /// Answers a request, whatever happens: the one place where errors become answers.
@@ -80,7 +92,10 @@ impl Proxy {
         let found = self.routes.find(entrance, &request);
         let settings = found.as_ref().ok().map(|found| &found.route.settings);
         let answer = match found {
-            Ok(found) => self.forward(found, request).await,
+            Ok(found) => match found.route.settings.times.total {
+                None => self.forward(found, request).await,
+                Some(total) => Box::pin(self.forward_within(total, found, request)).await,
+            },
             Err(error) => Err(error),
         };
         let answer = answer.unwrap_or_else(|error| {
@@ -89,6 +104,16 @@ impl Proxy {
         });
         let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
         requests.answered(&method, answer.status());
+        answer
+    }
+
+    /// Answers what could not be read as a request.
+    pub fn refuse(&self, entrance: Entrance, fault: Fault) -> Response<ReplyBody> {
+        let settings = self.routes.at(entrance).map(|route| &*route.settings);
+        self.metrics.malformed(fault.name());
+        let answer = self.own_answer(settings, &Method::GET, &ProxyError::Malformed(fault));
+        let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
+        requests.of_unknown_method(answer.status());
         answer
     }
 
@@ -102,6 +127,8 @@ impl Proxy {
         let request_id = format!("{:016x}", fastrand::u64(..));
         let envelope = settings.map(|settings| &settings.envelope);
         let answer = reply::problem(error, envelope, &request_id);
+        let limits = settings.map_or(self.metrics.unrouted_limits(), |s| &s.metrics.limits);
+        error.limit().inspect(|limit| limits.reached(*limit));
         let upstream = settings.map_or("", |settings| settings.name.as_str());
         let (kind, detail) = (reply::kind(error), causes(error));
         if !answer.status().is_server_error() {
@@ -112,6 +139,17 @@ impl Proxy {
         answer
     }
 
+    async fn forward_within(
+        &self,
+        total: Duration,
+        found: Found<'_>,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, ProxyError> {
+        let upstream = found.route.settings.name.clone();
+        let late = |_| Err(ProxyError::TookTooLong { upstream, after: total });
+        timeout(total, self.forward(found, request)).await.unwrap_or_else(late)
+    }
+
     async fn forward(
         &self,
         found: Found<'_>,
@@ -119,41 +157,46 @@ impl Proxy {
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Found { route, target } = found;
         let settings = &route.settings;
-        let flight = Flight::new(settings.metrics.clone(), Instant::now());
+        let mut flight = Flight::new(settings.metrics.clone(), Instant::now());
         let (parts, body) = request.into_parts();
         settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
-        let head = Head::new(route, parts, target, &body);
-        let replay = Replay::new(body, settings.body_limits, &settings.metrics.request_bytes);
+        settings.admit_one_more(&body)?;
+        let mut head = Head::new(route, parts, target, &body);
+        let passed = &settings.metrics.request_bytes;
+        flight.replay = Replay::new(body, settings.body_limits, passed);
 
         let token = current(route).await?;
-        let mut first = attempt(route, &head, &replay, &token).await?;
+        let mut first = attempt(route, &head, &flight.replay, &token).await?;
         let Some(rejected) = &first.rejected else {
-            return Ok(first.hand_on(route, flight, None));
+            return Ok(self.hand_on(first, route, flight, None, head.wish.take()));
         };
         route.note_rejection(rejected);
         if rejected.verdict != Verdict::Expired {
-            return Ok(first.hand_on(route, flight, None));
+            return Ok(self.hand_on(first, route, flight, None, None));
         }
 
-        if let Err(skip) = retry::allow(&settings.never_resend, head.target.path(), &replay) {
+        if let Err(skip) = retry::allow(&settings.never_resend, head.target.path(), &flight.replay)
+        {
             settings.tokens.refresh_soon(token.generation);
-            return Ok(first.hand_on(route, flight, Some(Retry::Skipped(skip))));
+            return Ok(self.hand_on(first, route, flight, Some(Retry::Skipped(skip)), None));
         }
         let newer = settings.tokens.newer_than(token.generation);
-        let settled = first.settle(settings.look.bytes as u64);
+        let settled = first.settle(settings.look.bytes as u64, &flight);
         // In a box: a request that meets no rejection shall not carry its weight.
         let meanwhile = Box::pin(async { tokio::join!(newer, settled).0 });
-        let Ok(fresh) = replay.paused(meanwhile).await else {
-            return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoToken))));
+        let Ok(fresh) = flight.replay.paused(meanwhile).await else {
+            let skipped = Retry::Skipped(Skip::NoToken);
+            return Ok(self.hand_on(first, route, flight, Some(skipped), None));
         };
-        let second = match attempt(route, &head, &replay, &fresh).await {
+        let second = match Box::pin(attempt(route, &head, &flight.replay, &fresh)).await {
             Ok(second) => second,
             Err(error) => {
                 if let Some(unlogged) = self.failures.admit() {
                     let (upstream, detail) = (settings.name.as_str(), causes(&error));
                     warn!(upstream, detail, unlogged, "a second attempt got no answer");
                 }
-                return Ok(first.hand_on(route, flight, Some(Retry::Skipped(Skip::NoAnswer))));
+                let skipped = Retry::Skipped(Skip::NoAnswer);
+                return Ok(self.hand_on(first, route, flight, Some(skipped), None));
             }
         };
         let outcome = match &second.rejected {
@@ -163,7 +206,34 @@ impl Proxy {
         if let Some(rejected) = &second.rejected {
             route.note_rejection(rejected);
         }
-        Ok(second.hand_on(route, flight, Some(outcome)))
+        Ok(self.hand_on(second, route, flight, Some(outcome), head.wish.take()))
+    }
+
+    /// The vendor's answer, unchanged but for hop-by-hop fields and, when a rejection was met, the
+    /// one field that says what became of it.
+    fn hand_on(
+        &self,
+        answer: Answer,
+        route: &Route,
+        flight: Flight,
+        retry: Option<Retry>,
+        wish: Option<Box<Wish>>,
+    ) -> Response<ReplyBody> {
+        let settings = &route.settings;
+        let Answer { mut response, lease, .. } = answer;
+        let protocols = response.headers().get(UPGRADE).cloned();
+        crate::headers::remove_hop_by_hop(response.headers_mut());
+        if let Some(retry) = retry {
+            response.headers_mut().insert(reply::RETRY_HEADER, retry.header());
+            settings.note_retry(retry);
+        }
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if let Some(wish) = wish.filter(|_| switches) {
+            tunnel::say(response.headers_mut(), protocols.as_ref());
+            wish.grant(&mut response, lease, flight, self.drain.clone());
+            return response.map(|_| ReplyBody::Own(None));
+        }
+        response.map(|body| ReplyBody::Vendor(VendorBody::new(body, lease, flight, settings.times)))
     }
 }
 
@@ -183,16 +253,21 @@ async fn attempt(
     inject::headers(request.headers_mut(), &token.injection);
 
     let sent = Instant::now();
-    let (response, lease) =
-        route.upstream.send(request, || replay.moved_at()).await.map_err(|source| match replay
-            .check()
-        {
-            Err(NoReplay::Broken) => ProxyError::Body,
-            _ => ProxyError::Upstream { upstream: settings.name.clone(), source },
-        })?;
+    let answered = if head.expects {
+        Box::pin(proceed::send(&route.upstream, request, replay, settings.proceed)).await
+    } else {
+        route.upstream.send(request, || replay.moved_at()).await
+    };
+    let (response, lease) = answered.map_err(|source| settings.no_answer(source, replay))?;
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     let mut response = response.map(Peeked::new);
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return match &head.wish {
+            Some(_) => Ok(Answer { response, lease: Some(lease), rejected: None }),
+            None => Err(settings.no_answer(SendError::Switched, replay)),
+        };
+    }
     let rule = inspect::inspect(&settings.rules, settings.look, &head.method, &mut response).await;
     let rejected = rule.map(|rule| Rejected { rule, verdict: settings.rules.get(rule).verdict() });
     Ok(Answer { response, lease: Some(lease), rejected })
@@ -208,17 +283,26 @@ async fn current(route: &Route) -> Result<Arc<Live>, ProxyError> {
 }
 
 impl Head {
-    fn new(route: &Route, parts: Parts, target: PathAndQuery, body: &Incoming) -> Self {
+    fn new(route: &Route, mut parts: Parts, target: PathAndQuery, body: &Incoming) -> Self {
         let settings = &route.settings;
-        let Parts { method, mut headers, .. } = parts;
+        let wish = Wish::of(&mut parts, body).map(Box::new);
+        let Parts { method, mut headers, version, .. } = parts;
+        let trailers = crate::headers::takes_trailers(&headers);
         settings.strip.headers(&mut headers);
         headers.insert(HOST, settings.authority.clone());
+        let expects = proceed::is_expected(version, &mut headers, body);
         if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
             // Left to itself, hyper drops such a body of a GET.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        if let Some(wish) = &wish {
+            wish.say(&mut headers);
+        } else if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
         let target = settings.strip.target(&target).unwrap_or(target);
-        Self { method, target, headers }
+        Self { method, target, headers, expects, wish }
     }
 }
 
@@ -227,27 +311,13 @@ impl Answer {
     /// request's body over, which ends the connection if the body was still being sent on it: the
     /// answer must be here by then, for it may yet be handed on. And a connection that is done with
     /// is free for the second attempt.
-    async fn settle(&mut self, limit: u64) {
+    async fn settle(&mut self, limit: u64, flight: &Flight) {
         let _ = timeout(SETTLE_TIME, self.response.body_mut().read_to_end(limit)).await;
         if self.response.body().is_complete()
             && let Some(lease) = self.lease.take()
         {
-            lease.done();
+            flight.give_back(lease);
         }
-    }
-
-    /// The vendor's answer, unchanged but for hop-by-hop fields and, when a rejection was met, the
-    /// one field that says what became of it.
-    fn hand_on(self, route: &Route, flight: Flight, retry: Option<Retry>) -> Response<ReplyBody> {
-        let settings = &route.settings;
-        let (mut parts, body) = self.response.into_parts();
-        crate::headers::remove_hop_by_hop(&mut parts.headers);
-        if let Some(retry) = retry {
-            parts.headers.insert(reply::RETRY_HEADER, retry.header());
-            settings.note_retry(retry);
-        }
-        let body = VendorBody::new(body, self.lease, flight, settings.idle);
-        Response::from_parts(parts, ReplyBody::Vendor(body))
     }
 }
 
@@ -263,6 +333,28 @@ impl Route {
 }
 
 impl route::Settings {
+    fn admit_one_more(&self, body: &Incoming) -> Result<(), ProxyError> {
+        if self.metrics.in_flight.get() > i64::from(self.most_in_flight) {
+            let (upstream, limit) = (self.name.clone(), self.most_in_flight);
+            return Err(ProxyError::TooManyRequests { upstream, limit });
+        }
+        let longest = self.body_limits.whole;
+        match body.size_hint().lower() > longest {
+            true => Err(ProxyError::BodyTooLarge(longest)),
+            false => Ok(()),
+        }
+    }
+
+    /// What to say when an attempt got no answer: the fault may be the caller's body's.
+    fn no_answer(&self, source: SendError, replay: &Replay<Incoming>) -> ProxyError {
+        match replay.check() {
+            Err(NoReplay::Broken) => ProxyError::Body,
+            Err(NoReplay::StoodStill) => ProxyError::BodyStoodStill,
+            Err(NoReplay::BeyondAll) => ProxyError::BodyTooLarge(self.body_limits.whole),
+            _ => ProxyError::Upstream { upstream: self.name.clone(), source },
+        }
+    }
+
     fn note_retry(&self, retry: Retry) {
         debug!(upstream = self.name, retry = retry.as_str(), "what became of a rejected request");
         let metrics = &self.metrics;

@@ -11,6 +11,7 @@ use tracing::error;
 
 use crate::drain::Drain;
 use crate::proxy::Proxy;
+use crate::proxy::caller::{self, Context};
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
 use crate::telemetry::metrics::Metrics;
@@ -21,6 +22,7 @@ use crate::upstream::pool::{self, Upstream};
 #[derive(Debug)]
 pub struct Blueprint {
     pub upstreams: Vec<UpstreamBlueprint>,
+    pub callers: caller::Limits,
     pub metrics: Arc<Metrics>,
     pub drain: Drain,
 }
@@ -64,9 +66,11 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
-        let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone());
+        let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone(), blueprint.drain.clone());
         for (socket, entrance) in listeners {
-            spawn_local(listener::serve(socket, entrance, proxy.clone(), blueprint.drain.clone()));
+            let (proxy, limits) = (proxy.clone(), blueprint.callers.clone());
+            let context = Context { entrance, proxy, limits, drain: blueprint.drain.clone() };
+            spawn_local(listener::serve(socket, context));
         }
         spawn_local(sweep(routes));
         blueprint.drain.ended().await;

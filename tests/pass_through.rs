@@ -120,7 +120,10 @@ async fn p01_hop_by_hop_fields_end_here() {
     vendor.will(Answer::raw(format!("HTTP/1.1 200 OK\r\n{answer}Content-Length: 2\r\n\r\nok")));
     let request = format!("GET /openapi/x HTTP/1.1\r\nHost: localhost\r\n{hop}X-End: 3\r\n\r\n");
     let answer = stage.call("aiclk", request).await;
-    assert_eq!(vendor.only_call().names(), ["host", "ogw_access_token", "x-end"]);
+    // What the caller said of trailers is said anew for the next hop.
+    let call = vendor.only_call();
+    assert_eq!(call.names(), ["connection", "host", "ogw_access_token", "te", "x-end"]);
+    assert_eq!((call.all("connection"), call.all("te")), (vec!["te"], vec!["trailers"]));
     assert_eq!(answer.names(), ["content-length", "x-end"], "{answer:?}");
     assert_eq!(answer.text(), "ok");
 }

@@ -13,6 +13,7 @@ use crate::proxy::guard::{self, Guard};
 use crate::proxy::inspect::LookLimits;
 use crate::proxy::route::Settings;
 use crate::proxy::strip::Strip;
+use crate::proxy::vendor_body::Times;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
@@ -153,7 +154,9 @@ fn settings(
         look: LookLimits { bytes: config.look_limit, wait: timeouts.idle },
         body_limits: replay::Limits { kept: config.replay_limit, whole: config.limits.body },
         never_resend: below(config.never_resend),
-        idle: timeouts.idle,
+        times: Times { idle: timeouts.idle, total: timeouts.total },
+        proceed: timeouts.proceed,
+        most_in_flight: config.limits.in_flight,
         envelope: vendor.envelope,
         metrics: Arc::new(shared.metrics.requests_of(&name, rule_names)),
         vendor_host,

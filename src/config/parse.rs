@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::causes::causes;
 use crate::document::{Document, Report};
+use crate::framing;
 use crate::telemetry::log;
 use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
@@ -183,15 +184,16 @@ impl Parser<'_> {
             let problem = format!("`limits.target_bytes` is between 1 and {LONGEST_TARGET}");
             self.note(&["limits", "target_bytes"], problem);
         }
-        CallerLimits {
-            connections: raw.connections.map_or(CONNECTIONS, |count| count.get() as usize),
+        let request = framing::Limits {
             target_bytes,
             header_bytes: bytes(raw.header_bytes, HEADER_BYTES),
             headers: raw.headers.map_or(HEADERS, |count| usize::from(count.get())),
             head: raw.head.map_or(HEAD, Duration::from),
             keep_alive: raw.keep_alive.map_or(KEEP_ALIVE, Duration::from),
             idle: raw.idle.map_or(IDLE, Duration::from),
-        }
+        };
+        let connections = raw.connections.map_or(CONNECTIONS, |count| count.get() as usize);
+        CallerLimits { connections, request }
     }
 
     fn log(&mut self, raw: RawLog) -> LogConfig {

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
+use crate::framing::Fault;
+use crate::telemetry::metrics::Limit;
 use crate::token::NoToken;
+use crate::upstream::connect::ConnectError;
 use crate::upstream::pool::SendError;
 
 use super::guard::Refusal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
+    /// The caller's: it is no request, or one beyond the limits.
+    #[error("{0}")]
+    Malformed(Fault),
     /// The caller's: nothing is served there.
     #[error("no upstream is served here; {0}")]
     NoRoute(String),
@@ -28,6 +34,17 @@ pub enum ProxyError {
     /// The caller's: the vendor has not got the whole of it, and has not answered.
     #[error("the body of this request broke off, or its chunks are no chunks")]
     Body,
+    /// The caller's.
+    #[error("the body of this request did not go on")]
+    BodyStoodStill,
+    /// The caller's, or the operator's limit is too low.
+    #[error("the body of this request is longer than `limits.body` of this upstream: {0} bytes")]
+    BodyTooLarge(u64),
+    /// The callers': together they want more at one time than the operator permits.
+    #[error(
+        "upstream {upstream} has {limit} requests under way, which is `limits.in_flight` of it"
+    )]
+    TooManyRequests { upstream: String, limit: u32 },
     /// The vendor's or the operator's; the detail says which.
     #[error("no token for upstream {upstream}: {source}")]
     NoToken {
@@ -42,6 +59,12 @@ pub enum ProxyError {
         #[source]
         source: SendError,
     },
+    /// The vendor's, as a rule.
+    #[error(
+        "upstream {upstream} had not answered after {}, which is `timeouts.total` of it",
+        humantime::format_duration(*.after)
+    )]
+    TookTooLong { upstream: String, after: Duration },
 }
 
 impl ProxyError {
@@ -49,7 +72,34 @@ impl ProxyError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NoToken { source, .. } => Some(source.retry_after),
+            Self::TooManyRequests { .. } | Self::Malformed(Fault::Connections) => Some(A_MOMENT),
+            _ => None,
+        }
+    }
+
+    /// The limit that was met.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Malformed(fault) => match fault {
+                Fault::TargetLength => Some(Limit::TargetBytes),
+                Fault::HeaderBytes => Some(Limit::HeaderBytes),
+                Fault::HeaderCount => Some(Limit::Headers),
+                Fault::HeadTime => Some(Limit::Head),
+                Fault::Connections => Some(Limit::Connections),
+                _ => None,
+            },
+            Self::BodyStoodStill => Some(Limit::Idle),
+            Self::BodyTooLarge(_) => Some(Limit::Body),
+            Self::TooManyRequests { .. } => Some(Limit::InFlight),
+            Self::TookTooLong { .. } => Some(Limit::Total),
+            Self::Upstream { source: SendError::Silent(_), .. } => Some(Limit::FirstByte),
+            Self::Upstream { source: SendError::Connect(ConnectError::Timeout { .. }), .. } => {
+                Some(Limit::Connect)
+            }
             _ => None,
         }
     }
 }
+
+/// Until one of many requests has ended.
+const A_MOMENT: Duration = Duration::from_secs(1);

@@ -53,6 +53,11 @@ impl Guard {
         Self { config, refused: Refusal::ALL.map(counter).into() }
     }
 
+    /// Whether callers may address the gateway by this host, as [`host_name`] spells it.
+    pub fn knows(&self, host: &str) -> bool {
+        self.config.hosts.iter().any(|known| known == host)
+    }
+
     /// # Errors
     /// Why this request may not pass.
     pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {

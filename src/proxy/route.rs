@@ -22,6 +22,7 @@ use super::error::ProxyError;
 use super::guard::Guard;
 use super::inspect::LookLimits;
 use super::strip::Strip;
+use super::vendor_body::Times;
 
 /// One upstream as one worker serves it.
 #[derive(Debug)]
@@ -51,8 +52,11 @@ pub struct Settings {
     pub look: LookLimits,
     pub body_limits: replay::Limits,
     pub never_resend: Vec<PathPattern>,
-    /// The longest pause within an answer.
-    pub idle: Duration,
+    pub times: Times,
+    /// How long a body waits for the vendor's `100 Continue`, when its caller does.
+    pub proceed: Duration,
+    /// Requests whose answers have not ended.
+    pub most_in_flight: u32,
     pub envelope: Envelope,
     pub metrics: Arc<RequestMetrics>,
 }
@@ -84,6 +88,14 @@ impl Routes {
         Self { routes: routes.into() }
     }
 
+    /// The one upstream that an entrance leads to.
+    pub fn at(&self, entrance: Entrance) -> Option<&Route> {
+        match entrance {
+            Entrance::Upstream(index) => self.routes.get(index),
+            Entrance::Gateway => None,
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
     }
@@ -106,28 +118,35 @@ impl Routes {
             (Entrance::Upstream(index), None) => (&self.routes[index], target),
             (Entrance::Upstream(index), Some(host)) => {
                 let route = &self.routes[index];
-                if route.settings.vendor_host != host {
+                if !route.settings.guard.knows(&host) {
                     return Err(self.unknown_host(&host));
                 }
                 (route, target)
             }
-            (Entrance::Gateway, Some(host)) => {
-                (self.by_host(&host).ok_or_else(|| self.unknown_host(&host))?, target)
+            (Entrance::Gateway, None) => {
+                let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+                let host = host.map(host_name).unwrap_or_default();
+                self.by_host_or_prefix(&host, target)?
             }
-            (Entrance::Gateway, None) => self.by_host_field_or_prefix(request, target)?,
+            // It may also name the gateway, as some clients do with every target.
+            (Entrance::Gateway, Some(host)) => {
+                if !self.iter().any(|route| route.settings.guard.knows(&host)) {
+                    return Err(self.unknown_host(&host));
+                }
+                self.by_host_or_prefix(&host, target)?
+            }
         };
         // Without its base path it would be another target, and pass the guard as such.
         let target = route.settings.with_base(target).ok_or(ProxyError::TargetTooLong)?;
         Ok(Found { route, target })
     }
 
-    fn by_host_field_or_prefix<B>(
+    fn by_host_or_prefix(
         &self,
-        request: &Request<B>,
+        host: &str,
         target: PathAndQuery,
     ) -> Result<(&Route, PathAndQuery), ProxyError> {
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let named = host.and_then(|host| self.by_host(&host_name(host)));
+        let named = self.by_host(host);
         if let Some(route) = named.filter(|route| !route.settings.shares_our_host) {
             return Ok((route, target));
         }
@@ -161,7 +180,8 @@ impl Routes {
 
 impl Settings {
     fn with_base(&self, target: PathAndQuery) -> Option<PathAndQuery> {
-        if self.base_path.is_empty() {
+        // `*` is the server as a whole, which has no place below a path.
+        if self.base_path.is_empty() || target == "*" {
             return Some(target);
         }
         PathAndQuery::try_from(format!("{}{target}", self.base_path)).ok()

@@ -5,15 +5,20 @@
 //! and outcomes from the configuration and the code, methods from a list, statuses from the table
 //! of HTTP.
 
+mod limits;
+mod requests;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use limits::{Limit, Limits};
+pub use requests::Requests;
 
 /// All metric families of the process.
 #[derive(Debug)]
@@ -35,9 +40,13 @@ pub struct Metrics {
     early_deaths: IntCounterVec,
     budget_remaining: IntGaugeVec,
     guard_refusals: IntCounterVec,
+    malformed: IntCounterVec,
+    limits: IntCounterVec,
     connections: IntGaugeVec,
+    callers: IntGauge,
     /// Requests that reached no upstream: `upstream=""`.
     unrouted: Requests,
+    unrouted_limits: Limits,
 }
 
 /// One upstream's handles for the request path.
@@ -55,21 +64,10 @@ pub struct RequestMetrics {
     pub rejected_again: IntCounter,
     pub skipped: IntCounter,
     pub failed: IntCounter,
+    pub limits: Limits,
     pub connections_active: IntGauge,
     pub connections_idle: IntGauge,
 }
-
-/// `tokenward_requests_total` of one upstream. A handle is resolved at the first use of its pair,
-/// and the handles of a method and a class of statuses come into being together: 200 upstreams
-/// that answer 200 and 404 shall not cost the memory of all statuses.
-#[derive(Debug)]
-pub struct Requests {
-    family: IntCounterVec,
-    upstream: String,
-    classes: [[OnceLock<Class>; CLASSES]; METHODS.len() + 1],
-}
-
-type Class = Box<[OnceLock<IntCounter>; 100]>;
 
 /// One upstream's handles for its token's life.
 #[derive(Debug)]
@@ -100,6 +98,11 @@ impl Metrics {
             "tokenward_requests_total",
             "Requests answered.",
             &["upstream", "method", "status"],
+        )?;
+        let limits = counter(
+            "tokenward_limits_reached_total",
+            "Requests, answers and connections that met a limit.",
+            &["upstream", "limit"],
         )?;
         let metrics = Self {
             request_duration: histogram(
@@ -172,11 +175,19 @@ impl Metrics {
                 "Requests refused before anything left.",
                 &["reason"],
             )?,
+            malformed: counter(
+                "tokenward_malformed_requests_total",
+                "Requests that were no proper HTTP, refused before anything left.",
+                &["fault"],
+            )?,
             connections: IntGaugeVec::new(
                 Opts::new("tokenward_upstream_connections", "Connections to the upstream."),
                 &["upstream", "state"],
             )?,
+            callers: IntGauge::new("tokenward_caller_connections", "Connections of callers.")?,
             unrouted: Requests::new(requests.clone(), ""),
+            unrouted_limits: Limits::new(&limits, ""),
+            limits,
             requests,
             registry,
         };
@@ -185,7 +196,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 17] = [
+        let families: [Box<dyn Collector>; 20] = [
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
             Box::new(self.upstream_duration.clone()),
@@ -202,7 +213,10 @@ impl Metrics {
             Box::new(self.early_deaths.clone()),
             Box::new(self.budget_remaining.clone()),
             Box::new(self.guard_refusals.clone()),
+            Box::new(self.malformed.clone()),
+            Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
+            Box::new(self.callers.clone()),
         ];
         for family in families {
             self.registry.register(family)?;
@@ -240,6 +254,7 @@ impl Metrics {
             rejected_again: retry("rejected_again"),
             skipped: retry("skipped"),
             failed: retry("failed"),
+            limits: Limits::new(&self.limits, upstream),
             connections_active: connections("active"),
             connections_idle: connections("idle"),
         }
@@ -266,6 +281,20 @@ impl Metrics {
         self.guard_refusals.with_label_values(&[reason])
     }
 
+    /// Counts a request that was no proper HTTP.
+    pub fn malformed(&self, fault: &str) {
+        self.malformed.with_label_values(&[fault]).inc();
+    }
+
+    /// Counts connections of callers.
+    pub fn callers(&self) -> IntGauge {
+        self.callers.clone()
+    }
+
+    pub fn unrouted_limits(&self) -> &Limits {
+        &self.unrouted_limits
+    }
+
     pub fn unrouted(&self) -> &Requests {
         &self.unrouted
     }
@@ -278,30 +307,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
-    }
-}
-
-// === impl Requests ===
-
-impl Requests {
-    fn new(family: IntCounterVec, upstream: &str) -> Self {
-        Self { family, upstream: upstream.to_owned(), classes: Default::default() }
-    }
-
-    pub fn answered(&self, method: &Method, status: StatusCode) {
-        let row = METHODS.iter().position(|known| known == method).unwrap_or(METHODS.len());
-        let code = usize::from(status.as_u16());
-        let class = (code / 100).saturating_sub(1).min(CLASSES - 1);
-        let handles =
-            self.classes[row][class].get_or_init(|| Box::new([const { OnceLock::new() }; 100]));
-        handles[code % 100].get_or_init(|| self.resolve(row, class, status)).inc();
-    }
-
-    fn resolve(&self, row: usize, class: usize, status: StatusCode) -> IntCounter {
-        let method = METHODS.get(row).map_or("OTHER", Method::as_str);
-        // HTTP ends at 599; what a vendor invents beyond is one label.
-        let status = if class < CLASSES - 1 { status.as_str() } else { "other" };
-        self.family.with_label_values(&[self.upstream.as_str(), method, status])
     }
 }
 
@@ -351,18 +356,6 @@ fn gauge(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
 fn histogram(name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
     HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), &["upstream"])
 }
-
-const METHODS: [Method; 7] = [
-    Method::GET,
-    Method::POST,
-    Method::PUT,
-    Method::DELETE,
-    Method::HEAD,
-    Method::PATCH,
-    Method::OPTIONS,
-];
-/// 1xx to 5xx, and everything beyond.
-const CLASSES: usize = 6;
 
 const REQUEST_SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];

@@ -1,0 +1,322 @@
+//! Reads what callers send over HTTP/1 before hyper does: strictly, within limits of size and time,
+//! and with targets that hyper would refuse put into a form that it takes.
+//!
+//! [`Framed`] stands between a caller's socket and hyper, and walks through heads and bodies. What
+//! is as it should be goes on in hyper's own buffer, untouched. In the place of a head that is not,
+//! hyper gets a small request of our own; [`Watch`] tells the service which one that is and what
+//! was wrong, so that every refusal is answered like any other request, after those before it.
+
+mod chunks;
+mod clock;
+mod fault;
+mod field;
+mod head;
+mod line;
+mod reader;
+mod target;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use clock::Clock;
+use reader::{Reader, Wait};
+use watch::Upgrade;
+
+pub use fault::Fault;
+pub use watch::{Open, Watch};
+
+/// What a caller may ask for in size and time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of a target, as it was sent.
+    pub target_bytes: usize,
+    /// Of all header fields, or of all trailers.
+    pub header_bytes: usize,
+    /// Number of header fields, or of trailers.
+    pub headers: usize,
+    /// From the first byte of a head to its end.
+    pub head: Duration,
+    /// Between two requests, and before the first.
+    pub keep_alive: Duration,
+    /// Without a byte of a body that is awaited, or of an answer taken.
+    pub idle: Duration,
+}
+
+/// A caller's connection, of which only well-formed HTTP/1 can be read.
+#[derive(Debug)]
+pub struct Framed<I> {
+    inner: I,
+    /// Read from `inner` before.
+    prefix: Bytes,
+    reader: Reader,
+    limits: Limits,
+    watch: Arc<Watch>,
+    /// Runs while a read waits for something that has a limit.
+    reading: Clock,
+    /// What it waits for.
+    wait: Wait,
+    /// Runs while a write is stuck.
+    writing: Clock,
+    /// The last read found nothing.
+    is_waiting: bool,
+    /// The pause between two requests was too long.
+    is_over: bool,
+}
+
+impl<I> Framed<I> {
+    /// `prefix` has been read from `inner` already.
+    pub fn new(inner: I, prefix: Bytes, limits: Limits) -> (Self, Arc<Watch>) {
+        let watch = Watch::new();
+        let framed = Self {
+            inner,
+            prefix,
+            reader: Reader::new(limits),
+            limits,
+            watch: Arc::clone(&watch),
+            reading: Clock::default(),
+            wait: Wait::Nothing,
+            writing: Clock::default(),
+            is_waiting: false,
+            is_over: false,
+        };
+        (framed, watch)
+    }
+
+    /// Whatever the caller sends, and if it is nothing, it is answered with this fault.
+    pub fn refusing(inner: I, fault: Fault) -> (Self, Arc<Watch>) {
+        let limits = Limits {
+            target_bytes: 0,
+            header_bytes: 0,
+            headers: 0,
+            head: Duration::MAX,
+            keep_alive: Duration::MAX,
+            idle: WRITE_OF_REFUSAL,
+        };
+        let (mut framed, watch) = Self::new(inner, Bytes::new(), limits);
+        framed.refuse(fault);
+        (framed, watch)
+    }
+
+    pub fn into_inner(self) -> I {
+        self.inner
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        self.reader.refuse(fault);
+        self.tell();
+    }
+
+    /// Tells the service how the caller's side stands.
+    fn tell(&self) {
+        if self.reader.is_refused()
+            && let Some(fault) = self.reader.fault()
+        {
+            self.watch.set_fault(self.reader.requests() - 1, fault);
+        }
+        self.watch.set_unfinished(self.reader.is_unfinished());
+    }
+
+    fn is_answering(&self) -> bool {
+        self.reader.requests() != self.watch.ended()
+    }
+
+    /// Goes on with HTTP after a request for an upgrade that did not get it; `false`: nobody knows.
+    fn resume_http(&mut self) -> bool {
+        if self.watch.upgrade() == Upgrade::Unknown && self.is_answering() {
+            return false;
+        }
+        self.reader.resume();
+        self.note_request();
+        true
+    }
+
+    fn note_request(&mut self) {
+        if self.reader.awaits_upgrade() {
+            self.watch.ask_for_upgrade();
+        }
+        self.tell();
+    }
+
+    /// What the clock has to measure now, and how long it may last.
+    fn limit(&self) -> (Wait, Option<Duration>) {
+        let wait = self.reader.waits_for();
+        let limit = match wait {
+            Wait::Body => Some(self.limits.idle),
+            // hyper reads while it answers, to notice that a caller leaves: nobody waits for more.
+            _ if self.is_answering() || self.writing.is_running() => None,
+            Wait::Request => Some(self.limits.keep_alive),
+            Wait::Head => Some(self.limits.head),
+            Wait::Nothing => None,
+        };
+        (wait, limit)
+    }
+
+    /// Looks at the clock, nothing being there to read. Ready: the time for this is over.
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<Wait> {
+        let (wait, limit) = self.limit();
+        let Some(limit) = limit else {
+            self.reading.stop();
+            return Poll::Pending;
+        };
+        if self.wait != wait {
+            self.wait = wait;
+            self.reading.stop();
+        }
+        ready!(self.reading.poll(limit, cx));
+        Poll::Ready(wait)
+    }
+
+    /// hyper may not read again after an answer, because it trusts that the last read, which found
+    /// nothing, will wake it. Then what has become possible with the answer begins here.
+    fn rouse_reader(&mut self, cx: &mut Context<'_>) {
+        let settled = self.reader.awaits_upgrade() && self.watch.upgrade() != Upgrade::Unknown;
+        let resumed = self.reader.awaits_upgrade() && !self.is_answering();
+        if settled || resumed || (!self.is_answering() && self.poll_clock(cx).is_ready()) {
+            self.is_waiting = false;
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn written<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.writing.stop();
+            return written;
+        }
+        if self.reader.is_tunnel() || self.watch.upgrade() == Upgrade::Tunnel {
+            return Poll::Pending;
+        }
+        ready!(self.writing.poll(self.limits.idle, cx));
+        let error = io::Error::new(io::ErrorKind::TimedOut, "the caller does not read");
+        Poll::Ready(Err(error))
+    }
+}
+
+impl<I: AsyncRead + Unpin> Framed<I> {
+    fn poll_inner(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.prefix.is_empty() {
+            return Pin::new(&mut self.inner).poll_read(cx, buf);
+        }
+        let amount = self.prefix.len().min(buf.remaining());
+        buf.put_slice(&self.prefix[..amount]);
+        self.prefix.advance(amount);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Framed<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.is_waiting = false;
+        let start = buf.filled().len();
+        while buf.remaining() > 0 && !this.is_over {
+            if this.reader.give(buf) {
+                break;
+            }
+            if let Some(fault) = this.reader.failure() {
+                return Poll::Ready(Err(fault.into_error()));
+            }
+            if !this.reader.is_tunnel() && this.watch.upgrade() == Upgrade::Tunnel {
+                this.reader.tunnel();
+                this.tell();
+                continue;
+            }
+            if this.reader.awaits_upgrade() {
+                if this.resume_http() {
+                    continue;
+                }
+                if this.reader.is_full() {
+                    this.is_waiting = true;
+                    return Poll::Pending;
+                }
+            }
+            if let Poll::Ready(read) = this.poll_inner(cx, buf) {
+                read?;
+                let bytes = &buf.filled()[start..];
+                if bytes.is_empty() {
+                    break;
+                }
+                let before = this.reader.requests();
+                let passed = this.reader.feed(bytes);
+                buf.set_filled(start + passed);
+                if this.wait != Wait::Head || this.reader.requests() != before {
+                    this.reading.stop();
+                }
+                this.note_request();
+                if passed > 0 {
+                    break;
+                }
+                continue;
+            }
+            match this.poll_clock(cx) {
+                Poll::Pending => {
+                    this.is_waiting = true;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Wait::Head) => this.refuse(Fault::HeadTime),
+                Poll::Ready(Wait::Body) => {
+                    return Poll::Ready(Err(Fault::BodyTime.into_error()));
+                }
+                Poll::Ready(_) => this.is_over = true,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Framed<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.written(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.written(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        ready!(self.written(flushed, cx))?;
+        if self.is_waiting {
+            self.rouse_reader(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.written(shut, cx)
+    }
+}
+
+/// An answer of a few hundred bytes, to a caller that had no chance to fill the socket's buffer.
+const WRITE_OF_REFUSAL: Duration = Duration::from_secs(5);

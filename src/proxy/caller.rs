@@ -1,0 +1,126 @@
+//! One caller's connection: which protocol it speaks, and how its requests become answers.
+
+mod http1;
+mod http2;
+mod prefixed;
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use prometheus::IntGauge;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::causes::causes;
+use crate::drain::Drain;
+use crate::framing::{self, Fault, Framed};
+use crate::telemetry::metrics::{Held, Limit};
+
+use super::Proxy;
+use super::route::Entrance;
+
+/// What all callers may do together, and each of them.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at one time, to all workers.
+    pub connections: usize,
+    pub request: framing::Limits,
+    /// Counts the connections.
+    pub gauge: IntGauge,
+}
+
+/// What the connections of one socket have in common.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub entrance: Entrance,
+    pub proxy: Proxy,
+    pub limits: Limits,
+    pub drain: Drain,
+}
+
+/// Serves a connection to its end.
+pub async fn serve<I>(mut stream: I, context: Context)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let _hold = context.drain.hold();
+    let _counted = Held::new(&context.limits.gauge);
+    let limits = context.limits.request;
+    let ended = if context.limits.gauge.get() > context.limits.connections as i64 {
+        http1::serve(Framed::refusing(stream, Fault::Connections), &context).await
+    } else {
+        let began = tokio::select! {
+            began = beginning(&mut stream, limits) => began,
+            () = context.drain.stopped() => return,
+        };
+        match began {
+            Some(Beginning::Http1(read)) => {
+                http1::serve(Framed::new(stream, read, limits), &context).await
+            }
+            Some(Beginning::Http2(read)) => http2::serve(stream, read, &context).await,
+            None => return,
+        }
+    };
+    if let Err(error) = ended {
+        if is_late(&error) {
+            context.proxy.unread(context.entrance);
+        }
+        debug!(error = causes(&error), "a caller's connection ended badly");
+    }
+}
+
+/// What a connection begins with, as far as it has been read.
+#[derive(Debug)]
+enum Beginning {
+    Http1(Bytes),
+    Http2(Bytes),
+}
+
+/// Reads until it is clear which protocol this is. `None`: the caller went, or said nothing.
+async fn beginning(
+    stream: &mut (impl AsyncRead + Unpin),
+    limits: framing::Limits,
+) -> Option<Beginning> {
+    let mut read = BytesMut::with_capacity(FIRST_READ);
+    let mut patience = limits.keep_alive;
+    loop {
+        let more: io::Result<usize> = timeout(patience, stream.read_buf(&mut read)).await.ok()?;
+        let is_over = more.ok()? == 0;
+        let known = read.len().min(PREFACE.len());
+        if is_over || read[..known] != PREFACE[..known] {
+            return (!read.is_empty()).then(|| Beginning::Http1(read.freeze()));
+        }
+        if known == PREFACE.len() {
+            return Some(Beginning::Http2(read.freeze()));
+        }
+        patience = limits.head;
+    }
+}
+
+/// Whether a connection was ended because its caller did not read.
+fn is_late(error: &hyper::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+impl Proxy {
+    /// Counts a caller that did not read its answer.
+    fn unread(&self, entrance: Entrance) {
+        let route = self.routes.at(entrance);
+        let limits = route.map_or(self.metrics.unrouted_limits(), |r| &r.settings.metrics.limits);
+        limits.reached(Limit::Idle);
+    }
+}
+
+/// Most heads fit.
+const FIRST_READ: usize = 1024;
+/// What HTTP/2 begins with where no TLS has agreed on it (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

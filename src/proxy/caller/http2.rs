@@ -1,0 +1,233 @@
+//! HTTP/2 without TLS, spoken from the first byte on ("prior knowledge", RFC 9113, 3.3).
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{COOKIE, HOST, HeaderMap, HeaderValue};
+use http::{Request, Uri};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+
+use crate::framing::{Fault, Limits};
+use crate::proxy::reply::ReplyBody;
+use crate::proxy::vendor_body::ReplyError;
+
+use super::Context;
+use super::prefixed::Prefixed;
+
+pub(super) async fn serve<I>(stream: I, read: Bytes, context: &Context) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let limits = context.limits.request;
+    let streams = Rc::new(Streams::new());
+    let service = {
+        let (context, streams) = (context.clone(), streams.clone());
+        service_fn(move |mut request: Request<Incoming>| {
+            let (context, stream) = (context.clone(), Streams::open(&streams));
+            async move {
+                let Context { entrance, proxy, .. } = &context;
+                let answer = match as_http1(&mut request, limits) {
+                    Ok(()) => proxy.handle(*entrance, request).await,
+                    Err(fault) => proxy.refuse(*entrance, fault),
+                };
+                Ok::<_, Infallible>(answer.map(|body| Answered { body, stream }))
+            }
+        })
+    };
+    let connection = http2::Builder::new(SameThread)
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MOST_STREAMS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .serve_connection(TokioIo::new(Prefixed::new(read, stream)), service);
+    let mut connection = pin!(connection);
+    let mut over = pin!(streams.over(limits));
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            why = over.as_mut(), if !is_closing => match why {
+                Over::Unused => connection.as_mut().graceful_shutdown(),
+                Over::Unread => {
+                    context.proxy.unread(context.entrance);
+                    return Ok(());
+                }
+            },
+            () = context.drain.stopped(), if !is_closing => {
+                connection.as_mut().graceful_shutdown();
+            }
+            () = context.drain.ended() => return Ok(()),
+        }
+        is_closing = true;
+    }
+}
+
+/// The streams of one connection whose answers have not ended.
+#[derive(Debug)]
+struct Streams {
+    open: RefCell<Vec<Weak<Stream>>>,
+    /// When the last one ended.
+    ended: Cell<Instant>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    of: Rc<Streams>,
+    /// When a piece of the answer was taken that has not gone on yet.
+    taken: Cell<Option<Instant>>,
+}
+
+/// Why a connection should end.
+enum Over {
+    /// No request for a long time.
+    Unused,
+    /// The caller gives no room for an answer.
+    Unread,
+}
+
+impl Streams {
+    fn new() -> Self {
+        Self { open: RefCell::default(), ended: Cell::new(Instant::now()) }
+    }
+
+    fn open(this: &Rc<Self>) -> Rc<Stream> {
+        let stream = Rc::new(Stream { of: this.clone(), taken: Cell::new(None) });
+        this.open.borrow_mut().push(Rc::downgrade(&stream));
+        stream
+    }
+
+    /// Completes when nothing has moved for too long.
+    async fn over(&self, limits: Limits) -> Over {
+        loop {
+            let (oldest, is_unused) = self.look();
+            let limit = if is_unused { limits.keep_alive } else { limits.idle };
+            let now = Instant::now();
+            let Some(since) = oldest else {
+                // The vendor is waited for, and has a limit of its own.
+                sleep_until(now + limit).await;
+                continue;
+            };
+            if now >= since + limit {
+                return if is_unused { Over::Unused } else { Over::Unread };
+            }
+            sleep_until(since + limit).await;
+        }
+    }
+
+    /// Since when the caller lets wait, and whether that is for a request.
+    fn look(&self) -> (Option<Instant>, bool) {
+        let open = self.open.borrow();
+        let taken = open.iter().filter_map(|stream| stream.upgrade()?.taken.get()).min();
+        (if open.is_empty() { Some(self.ended.get()) } else { taken }, open.is_empty())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.of.open.borrow_mut().retain(|stream| stream.strong_count() > 0);
+        self.of.ended.set(Instant::now());
+    }
+}
+
+/// An answer's body, and how it moves.
+#[derive(Debug)]
+struct Answered {
+    body: ReplyBody,
+    stream: Rc<Stream>,
+}
+
+impl Body for Answered {
+    type Data = Bytes;
+    type Error = ReplyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        // More is asked for when what was taken has found room.
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.stream.taken.set(frame.is_ready().then(Instant::now));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Puts a request into the form that it has in HTTP/1: a target without the authority, which is the
+/// `Host`; and cookies in one field (RFC 9113, 8.2.3).
+fn as_http1(request: &mut Request<Incoming>, limits: Limits) -> Result<(), Fault> {
+    if request.headers().len() > limits.headers {
+        return Err(Fault::HeaderCount);
+    }
+    let mut uri = std::mem::take(request.uri_mut()).into_parts();
+    let target = uri.path_and_query.as_ref().map_or(0, |target| target.as_str().len());
+    if target > limits.target_bytes {
+        return Err(Fault::TargetLength);
+    }
+    let headers = request.headers_mut();
+    let mut hosts = headers.get_all(HOST).iter();
+    match (uri.authority.take(), hosts.next(), hosts.next()) {
+        (_, Some(_), Some(_)) => return Err(Fault::TwoHosts),
+        (None, None, None) => return Err(Fault::NoHost),
+        (Some(authority), Some(host), None) if authority.as_str() != *host => {
+            return Err(Fault::TwoHosts);
+        }
+        (Some(authority), None, None) => {
+            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::Host)?;
+            headers.insert(HOST, host);
+        }
+        _ => {}
+    }
+    join_cookies(headers);
+    uri.scheme = None;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Fault::Target)?;
+    Ok(())
+}
+
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
+    }
+}
+
+/// Runs the parts of a connection where the connection runs.
+#[derive(Clone, Copy, Debug)]
+struct SameThread;
+
+impl<F: Future + 'static> Executor<F> for SameThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+/// At one time on one connection.
+const MOST_STREAMS: u32 = 256;
+/// A caller that has gone without a word is noticed.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);

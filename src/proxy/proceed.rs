@@ -1,0 +1,55 @@
+//! `Expect: 100-continue`: the vendor is asked, not guessed. Its `100` lets the body come; its final
+//! answer may come without it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::EXPECT;
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use hyper::body::{Body, Incoming};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::body::replay::{Replay, ReplayBody};
+use crate::headers::retain;
+use crate::upstream::pool::{Lease, SendError, Upstream};
+
+/// Whether the caller waits to be told before it sends its body. HTTP/1.0 does not know the
+/// expectation (RFC 9110, 10.1.1), and there it goes no further.
+pub fn is_expected(version: Version, headers: &mut HeaderMap, body: &Incoming) -> bool {
+    let Some(expected) = headers.get(EXPECT) else { return false };
+    if version == Version::HTTP_10 {
+        retain(headers, |name| name != EXPECT);
+        return false;
+    }
+    expected.as_bytes().eq_ignore_ascii_case(b"100-continue") && !body.is_end_stream()
+}
+
+/// Sends the head, and the body when the vendor wants it or has said nothing for `longest`: not all
+/// know the word. Reading the body is what lets hyper tell the caller to go on.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn send(
+    upstream: &Upstream<ReplayBody<Incoming>>,
+    mut request: Request<ReplayBody<Incoming>>,
+    replay: &Replay<Incoming>,
+    longest: Duration,
+) -> Result<(Response<Incoming>, Lease<ReplayBody<Incoming>>), SendError> {
+    let wanted = Arc::new(Notify::new());
+    let tell = wanted.clone();
+    hyper::ext::on_informational(&mut request, move |answer| {
+        if answer.status() == StatusCode::CONTINUE {
+            tell.notify_one();
+        }
+    });
+    replay.pause();
+    let mut answer = pin!(upstream.send(request, || replay.moved_at()));
+    tokio::select! {
+        biased;
+        answered = answer.as_mut() => return answered,
+        _ = timeout(longest, wanted.notified()) => replay.go_on(),
+    }
+    answer.await
+}

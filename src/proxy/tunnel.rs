@@ -1,0 +1,93 @@
+//! Upgrades (RFC 9110, 7.8): after a `101` the connection is the caller's and the vendor's own, in
+//! whatever protocol they have agreed on.
+
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, Version};
+use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+use tracing::debug;
+
+use crate::body::replay::ReplayBody;
+use crate::causes::causes;
+use crate::drain::Drain;
+use crate::headers::connection_options;
+use crate::upstream::pool::Lease;
+
+use super::vendor_body::Flight;
+
+/// What a caller wants to speak instead of HTTP.
+#[derive(Debug)]
+pub struct Wish {
+    protocols: HeaderValue,
+    caller: OnUpgrade,
+}
+
+impl Wish {
+    /// Takes the wish out of a request. HTTP/2 over plain TCP is not taken for one: whoever wants
+    /// that speaks it from the first byte on.
+    pub fn of(parts: &mut Parts, body: &Incoming) -> Option<Self> {
+        let protocols = parts.headers.get(UPGRADE)?;
+        let may = parts.version == Version::HTTP_11
+            && parts.method != Method::CONNECT
+            && body.is_end_stream()
+            && !protocols.as_bytes().eq_ignore_ascii_case(b"h2c")
+            && connection_options(&parts.headers).any(|it| it.eq_ignore_ascii_case("upgrade"));
+        let protocols = may.then(|| protocols.clone())?;
+        Some(Self { protocols, caller: parts.extensions.remove()? })
+    }
+
+    /// Both fields are of one hop, so they are said anew.
+    pub fn say(&self, headers: &mut HeaderMap) {
+        say(headers, Some(&self.protocols));
+    }
+
+    /// Joins the two connections as soon as each has said its last word of HTTP.
+    pub fn grant<B>(
+        self,
+        response: &mut Response<B>,
+        lease: Option<Lease<ReplayBody<Incoming>>>,
+        flight: Flight,
+        drain: Drain,
+    ) {
+        let vendor = hyper::upgrade::on(response);
+        let caller = self.caller;
+        tokio::task::spawn_local(async move {
+            let _held = drain.hold();
+            let joined = async {
+                let (caller, vendor) = tokio::try_join!(caller, vendor).map_err(Broken::Upgrade)?;
+                let (mut caller, mut vendor) = (TokioIo::new(caller), TokioIo::new(vendor));
+                copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)
+            };
+            tokio::select! {
+                copied = joined => match copied {
+                    Ok((up, down)) => {
+                        flight.metrics().request_bytes.inc_by(up);
+                        flight.metrics().response_bytes.inc_by(down);
+                    }
+                    Err(error) => debug!(error = causes(&error), "a tunnel ended badly"),
+                },
+                () = drain.ended() => {}
+            }
+            drop(lease);
+        });
+    }
+}
+
+/// The two fields of a handshake.
+pub fn say(headers: &mut HeaderMap, protocols: Option<&HeaderValue>) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocols) = protocols {
+        headers.insert(UPGRADE, protocols.clone());
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("a connection could not be taken over")]
+    Upgrade(#[source] hyper::Error),
+    #[error("a connection broke")]
+    Copy(#[source] std::io::Error),
+}

@@ -1,0 +1,197 @@
+//! A vendor's body on its way to the caller, and what ends with it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::body::peek::Peeked;
+use crate::body::replay::{Replay, ReplayBody};
+use crate::telemetry::metrics::{Held, Limit, RequestMetrics};
+use crate::upstream::pool::Lease;
+
+/// When it has ended its connection goes back to the pool; when it is dropped before, the
+/// connection is closed.
+#[derive(Debug)]
+pub struct VendorBody {
+    body: Peeked<Incoming>,
+    lease: Option<Lease<ReplayBody<Incoming>>>,
+    flight: Flight,
+    clock: Clock,
+}
+
+/// A request from its head to the end of its answer's body.
+#[derive(Debug)]
+pub struct Flight {
+    metrics: Arc<RequestMetrics>,
+    began: Instant,
+    /// The caller's body, for as long as anybody may want it; none until its head is admitted.
+    pub replay: Replay<Incoming>,
+    _in_flight: Held,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Between two of its pieces.
+    pub idle: Duration,
+    /// From the request's head to its last byte.
+    pub total: Option<Duration>,
+}
+
+/// Ends an answer in which nothing moves any more, or that goes on for too long. The timer is made
+/// at the first pause: most answers are there as a whole and never need one.
+#[derive(Debug)]
+struct Clock {
+    times: Times,
+    /// When the whole must have ended.
+    end: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReplyError {
+    #[error("the upstream's answer broke off")]
+    Upstream(#[from] hyper::Error),
+    #[error("the upstream's answer stood still for {}", humantime::format_duration(*.0))]
+    StoodStill(Duration),
+    #[error("the answer had not ended after {}", humantime::format_duration(*.0))]
+    TookTooLong(Duration),
+}
+
+// === impl VendorBody ===
+
+impl VendorBody {
+    pub fn new(
+        body: Peeked<Incoming>,
+        lease: Option<Lease<ReplayBody<Incoming>>>,
+        flight: Flight,
+        times: Times,
+    ) -> Self {
+        let end = times.total.map(|total| flight.began + total);
+        let clock = Clock { times, end, timer: None, waiting: false };
+        let mut this = Self { body, lease, flight, clock };
+        this.give_back_if_complete();
+        this
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        if let Err(over) = self.clock.check() {
+            return Poll::Ready(Some(Err(self.end(over))));
+        }
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let over = ready!(self.clock.poll_over(cx));
+                return Poll::Ready(Some(Err(self.end(over))));
+            }
+        };
+        self.clock.waiting = false;
+        match frame {
+            Some(Err(error)) => {
+                self.lease = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.flight.metrics.response_bytes.inc_by(data.len() as u64);
+                }
+                self.give_back_if_complete();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn end(&mut self, over: Limit) -> ReplyError {
+        self.lease = None;
+        self.flight.metrics.limits.reached(over);
+        match (over, self.clock.times.total) {
+            (Limit::Total, Some(total)) => ReplyError::TookTooLong(total),
+            _ => ReplyError::StoodStill(self.clock.times.idle),
+        }
+    }
+
+    /// The last byte has come from the network, though perhaps not gone to the caller yet.
+    fn give_back_if_complete(&mut self) {
+        if self.body.is_complete() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.flight.give_back(lease);
+        }
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    fn check(&self) -> Result<(), Limit> {
+        match self.end {
+            Some(end) if Instant::now() >= end => Err(Limit::Total),
+            _ => Ok(()),
+        }
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Limit> {
+        let idle = Instant::now() + self.times.idle;
+        let deadline = self.end.map_or(idle, |end| end.min(idle));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(deadline);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(self.check().err().unwrap_or(Limit::AnswerIdle))
+    }
+}
+
+// === impl Flight ===
+
+impl Flight {
+    pub fn new(metrics: Arc<RequestMetrics>, began: Instant) -> Self {
+        let in_flight = Held::new(&metrics.in_flight);
+        Self { metrics, began, replay: Replay::Empty, _in_flight: in_flight }
+    }
+
+    /// The answer is complete. Whoever answers before the end of a request wants no more of it, and
+    /// that connection is closed.
+    pub fn give_back(&self, lease: Lease<ReplayBody<Incoming>>) {
+        if self.replay.has_ended() {
+            lease.done();
+        }
+    }
+
+    pub fn metrics(&self) -> &RequestMetrics {
+        &self.metrics
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.metrics.duration.observe(self.began.elapsed().as_secs_f64());
+    }
+}
