@@ -43,6 +43,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the time for it was over.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::ResolveTimeout { .. } | Self::TlsTimeout { .. } => true,
+            Self::Tcp { found, .. } => !found.silent.is_empty(),
+            Self::Resolve { .. } | Self::Tls { .. } | Self::Handshake { .. } => false,
+        }
+    }
+
     /// A handshake failed.
     pub(super) fn tls(peer: &Arc<Peer>, error: &(dyn Error + 'static)) -> Self {
         let reason = tls::explain(error).unwrap_or_else(|| causes(error));
