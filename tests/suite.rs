@@ -23,3 +23,5 @@ mod single_flight;
 mod streaming;
 mod third_vendor;
 mod tls;
+mod tls_faults;
+mod tls_names;

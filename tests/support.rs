@@ -1,7 +1,9 @@
 //! What the tests of the whole gateway stand on: a stage, callers and a vendor of raw bytes.
 
 #![allow(unreachable_pub, reason = "every test file is a user of these")]
+pub mod authority;
 pub mod caller;
+pub mod front;
 pub mod logs;
 pub mod message;
 pub mod metrics;

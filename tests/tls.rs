@@ -3,23 +3,15 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
-};
-use rcgen::{IsCa, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::ServerConfig;
 use tokenward::sandbox::{Sandbox, Settings, Vendor};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::support::authority::Authority;
 use crate::support::process::{Process, gateway, run};
 use crate::support::vendors::{Home, get, get_until};
-
-/// A certificate authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// Both vendors behind TLS.
 struct Vendors {
@@ -46,40 +38,6 @@ tls.ca_file = "ca.pem"
 
 const CALL: &str = "/openapi/v1/account/info?account_id=1";
 
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
-        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().expect("a key");
-        (params.signed_by(&key, &self.0).expect("a certificate"), key)
-    }
-
-    /// What a server of this name shows; with `clients` it wants to see a certificate as well.
-    fn server(&self, name: &str, clients: bool) -> ServerConfig {
-        let (certificate, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let builder = ServerConfig::builder();
-        let builder = if clients {
-            let mut roots = RootCertStore::empty();
-            roots.add(self.0.der().clone()).expect("a root");
-            let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-            builder.with_client_cert_verifier(verifier.expect("a verifier"))
-        } else {
-            builder.with_no_client_auth()
-        };
-        builder.with_single_cert(vec![certificate.der().clone()], key).expect("a server's config")
-    }
-}
-
 impl Vendors {
     async fn start(tls: ServerConfig) -> Self {
         Self::serve(Sandbox::new(Settings::default()), tls).await
@@ -104,7 +62,7 @@ impl Vendors {
 
 fn trusting(authority: &Authority) -> Home {
     let home = Home::with(CONFIG);
-    home.put("ca.pem", &authority.0.pem());
+    home.put("ca.pem", &authority.pem());
     home
 }
 
@@ -164,9 +122,9 @@ async fn p28_a_vendor_that_is_not_trusted_gets_no_token_and_the_answer_says_why(
 async fn a_vendor_that_asks_for_a_client_certificate_gets_one() {
     let authority = Authority::new("test authority");
     let home = trusting(&authority);
-    let (certificate, key) = authority.issue("tokenward", ExtendedKeyUsagePurpose::ClientAuth);
-    home.put("client.pem", &certificate.pem());
-    home.put("client.key", &key.serialize_pem());
+    let (certificate, key) = authority.client("tokenward");
+    home.put("client.pem", &certificate);
+    home.put("client.key", &key);
     let vendors = Vendors::start(authority.server("localhost", true)).await;
     let mut command = vendors.gateway(&home);
     command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_CERT", "client.pem");
