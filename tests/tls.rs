@@ -147,3 +147,52 @@ async fn p32_a_ca_file_without_a_certificate_is_a_mistake_of_the_config() {
         assert!(ended.stderr.contains(problem), "{}", ended.stderr);
     }
 }
+
+#[tokio::test]
+async fn p32_a_client_certificate_with_anothers_key_is_a_mistake_of_the_config() {
+    let authority = Authority::new("test authority");
+    let home = trusting(&authority);
+    let ((certificate, key), (_, other)) = (authority.client("a"), authority.client("b"));
+    home.put("client.pem", &certificate);
+    for (content, key, problem) in [
+        (other.as_str(), "client.key", "not the key of the certificate in `tls.client_cert`"),
+        ("hello", "client.key", "no private key in PEM"),
+        (key.as_str(), "absent.key", "cannot be read"),
+    ] {
+        home.put("client.key", content);
+        let mut command = gateway(&home.config());
+        command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_CERT", "client.pem");
+        command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_KEY", key);
+        let ended = run(command).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains(problem), "{problem}: {}", ended.stderr);
+        assert!(ended.stderr.contains("CLIENT_KEY"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn the_environment_can_name_whom_to_trust() {
+    let authority = Authority::new("test authority");
+    let home = Home::with(&CONFIG.replace("tls.ca_file = \"ca.pem\"\n", ""));
+    let ca_file = home.put("roots.pem", &authority.pem());
+    let vendors = Vendors::start(authority.server("localhost", false)).await;
+    let mut command = vendors.gateway(&home);
+    command.env("SSL_CERT_FILE", &ca_file).env_remove("SSL_CERT_DIR");
+    let process = Process::start(command);
+    assert_eq!(get(process.upstream("aiclk").await + CALL).await.json()["code"], 200);
+    process.kill().await;
+
+    // Nothing stands in for what the operator has named.
+    let mut command = vendors.gateway(&home);
+    command.env("SSL_CERT_FILE", home.path().join("absent.pem")).env_remove("SSL_CERT_DIR");
+    let ended = run(command).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("leads to no CA certificate"), "{}", ended.stderr);
+
+    // What talks to nobody over TLS needs nobody to trust.
+    let mut command = gateway(&home.config());
+    command.env("SSL_CERT_FILE", home.path().join("absent.pem")).env_remove("SSL_CERT_DIR");
+    command.env("TOKENWARD__UPSTREAM__AICLK__BASE_URL", "http://localhost:1");
+    let process = Process::start(command);
+    process.upstream("aiclk").await;
+}

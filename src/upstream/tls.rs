@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -143,8 +143,10 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| content(CLIENT_KEY, path, format!("no private key in PEM ({error})")))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+        pem::Error::Io(source) => TlsError::Read { key: CLIENT_KEY, path: path.to_owned(), source },
+        error => content(CLIENT_KEY, path, format!("no private key in PEM ({error})")),
+    })
 }
 
 fn content(key: &'static str, path: &Path, problem: String) -> TlsError {
