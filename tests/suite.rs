@@ -3,11 +3,17 @@
 
 mod support;
 
+mod back_pressure;
 mod clients;
 mod commands;
 mod crash;
 mod drain;
+mod early_answers;
+mod expect;
+mod fidelity;
 mod gateway_address;
+mod gigabyte;
+mod gone_callers;
 mod guard;
 mod house;
 mod injection;
@@ -15,6 +21,7 @@ mod metrics;
 mod outage;
 mod own_answers;
 mod pass_through;
+mod pipelining;
 mod rejection;
 mod retry;
 mod secrets;
@@ -25,3 +32,4 @@ mod third_vendor;
 mod tls;
 mod tls_faults;
 mod tls_names;
+mod vendor_answers;

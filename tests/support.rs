@@ -2,8 +2,10 @@
 
 #![allow(unreachable_pub, reason = "every test file is a user of these")]
 pub mod authority;
+pub mod bulk;
 pub mod caller;
 pub mod front;
+pub mod hand;
 pub mod logs;
 pub mod message;
 pub mod metrics;
@@ -58,3 +60,6 @@ pub fn recording(name: &str, values: &[(&str, &str)]) -> String {
 /// Long enough for a busy machine; nothing waits for it unless the test fails.
 const DEADLINE: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Nothing moves any more. Too short on a busy machine, it ends a writing early, and no test fails for
+/// that.
+const STANDSTILL: Duration = Duration::from_millis(300);

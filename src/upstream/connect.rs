@@ -20,6 +20,8 @@ use tokio_rustls::TlsConnector;
 use crate::causes::network::Peer;
 use crate::causes::tls;
 
+use super::hearing::Hearing;
+
 pub use error::ConnectError;
 use race::{interleave, race};
 
@@ -88,7 +90,7 @@ impl Connector {
     {
         let (peer, after) = (&self.peer, self.timeout);
         let deadline = Instant::now() + after;
-        let tcp = self.tcp(self.resolve(deadline).await?, deadline).await?;
+        let tcp = Hearing::new(self.tcp(self.resolve(deadline).await?, deadline).await?);
         match &self.tls {
             None => handshake(peer, tcp).await,
             Some((connector, name)) => {

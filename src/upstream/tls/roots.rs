@@ -25,7 +25,7 @@ fn choose(found: CertificateResult, named: bool) -> RootCertStore {
     if !roots.is_empty() {
         return roots;
     }
-    let cause = found.errors.first().map(ToString::to_string).unwrap_or_default();
+    let cause = found.errors.first().map(tracing::field::display);
     if named {
         warn!(cause, "SSL_CERT_FILE or SSL_CERT_DIR is set, and leads to no CA certificate");
         return roots;
