@@ -195,4 +195,7 @@ async fn the_environment_can_name_whom_to_trust() {
     command.env("TOKENWARD__UPSTREAM__AICLK__BASE_URL", "http://localhost:1");
     let process = Process::start(command);
     process.upstream("aiclk").await;
+    process.signal("TERM").await;
+    let ended = process.ended().await;
+    assert!(!ended.stderr.contains("CA certificate"), "they were read: {}", ended.stderr);
 }
