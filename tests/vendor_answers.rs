@@ -27,6 +27,7 @@ async fn is_in_step(vendor: &RawVendor, mut caller: Caller) {
 
 #[tokio::test]
 async fn p06_head_is_answered_with_the_head_alone() {
+    let (vendor, stage) = stage().await;
     for fields in [
         "Content-Length: 4711\r\n",
         "Content-Length: 0\r\n",
@@ -35,7 +36,6 @@ async fn p06_head_is_answered_with_the_head_alone() {
         "Content-Type: application/json\r\nContent-Length: 43\r\n",
     ] {
         for status in ["200 OK", "404 Not Found", "204 No Content", "304 Not Modified"] {
-            let (vendor, stage) = stage().await;
             vendor.will(Answer::raw(format!("HTTP/1.1 {status}\r\n{fields}X-Is: 1\r\n\r\n")));
             let mut caller = stage.caller("aiclk").await;
             ask(&mut caller, "HEAD").await;
@@ -57,12 +57,12 @@ async fn p06_head_is_answered_with_the_head_alone() {
 /// A vendor that sends a body where none may be: it must reach nobody as an answer of its own.
 #[tokio::test]
 async fn p06_a_body_where_none_may_be_is_not_taken_for_the_next_answer() {
+    let (vendor, stage) = stage().await;
     let stray = "HTTP/1.1 500 Stray\r\nContent-Length: 5\r\n\r\nstray";
     for (method, status) in
         [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")]
     {
         for body in ["hello", stray] {
-            let (vendor, stage) = stage().await;
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
             vendor.will(Answer::raw(format!("{head}{body}")));
             let mut caller = stage.caller("aiclk").await;

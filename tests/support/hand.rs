@@ -120,6 +120,13 @@ impl Hand {
         }
     }
 
+    /// Writes until the gateway closes.
+    pub async fn trickle_until_closed(mut self, piece: &str) {
+        while self.stream.write_all(piece.as_bytes()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Reads until the gateway closes, however long that takes, and keeps nothing.
     pub async fn drain(&mut self) {
         while !self.closed {
