@@ -271,6 +271,9 @@ async fn attempt(
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     let mut response = response.map(Peeked::new);
+    if crate::headers::has_unknown_coding(response.headers()) {
+        return Err(settings.no_answer(SendError::Coding, replay));
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match &head.wish {
             Some(_) => Ok(Answer { response, lease: Some(lease), rejected: None }),

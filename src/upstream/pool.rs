@@ -73,6 +73,8 @@ pub enum SendError {
     Connect(#[from] ConnectError),
     #[error("the upstream closed the connection, or sent what is no HTTP")]
     Broken(#[source] hyper::Error),
+    #[error("the upstream's answer is in a transfer coding that nobody had asked for")]
+    Coding,
     #[error("the upstream switched to another protocol, which nobody had asked for")]
     Switched,
     #[error("no answer within {}", humantime::format_duration(*.0))]
