@@ -92,6 +92,22 @@ pub fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
+/// Whether a body was put into a transfer coding that reading it does not undo. We ask for none, so
+/// none may come (RFC 9112, 7).
+pub fn has_unknown_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) => !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// The length that a head announces.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Whether whoever sent these takes trailers after a body.
 pub fn takes_trailers(headers: &HeaderMap) -> bool {
     list(headers, header::TE).any(|one| one.eq_ignore_ascii_case(b"trailers"))

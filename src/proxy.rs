@@ -236,7 +236,13 @@ impl Proxy {
             wish.grant(&mut response, lease, flight, self.drain.clone());
             return response.map(|_| ReplyBody::Own(None));
         }
-        response.map(|body| ReplyBody::Vendor(VendorBody::new(body, lease, flight, settings.times)))
+        // Seeing a body that has ended, hyper would take the length out.
+        let announced = (response.status() == StatusCode::NOT_MODIFIED)
+            .then(|| crate::headers::content_length(response.headers()))
+            .flatten();
+        response.map(|body| {
+            ReplyBody::Vendor(VendorBody::new(body, lease, flight, settings.times, announced))
+        })
     }
 }
 
@@ -265,6 +271,9 @@ async fn attempt(
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     let mut response = response.map(Peeked::new);
+    if crate::headers::has_unknown_coding(response.headers()) {
+        return Err(settings.no_answer(SendError::Coding, replay));
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match &head.wish {
             Some(_) => Ok(Answer { response, lease: Some(lease), rejected: None }),

@@ -4,6 +4,7 @@
 mod support;
 
 mod back_pressure;
+mod broken_answers;
 mod clients;
 mod commands;
 mod crash;
@@ -33,5 +34,7 @@ mod smuggling;
 mod streaming;
 mod third_vendor;
 mod tls;
+mod tls_faults;
+mod tls_names;
 mod trailers;
 mod vendor_answers;

@@ -78,7 +78,10 @@ fn token(
 ) -> Result<(Refresher<Provider>, Tokens), StartError> {
     let UpstreamConfig { name, vendor, refresh, .. } = config;
     let provider = Provider::new(provider::Config {
-        base_url: config.base_url.to_string().trim_end_matches('/').to_owned(),
+        base_url: config.identity.to_string(),
+        host: config.base_url.host().to_owned(),
+        port: config.base_url.port(),
+        connect_timeout: config.timeouts.connect,
         refresh: vendor.refresh.clone(),
         mint: vendor.mint.clone(),
         answer: vendor.answer.clone(),
@@ -106,9 +109,15 @@ fn connector(
     config: &UpstreamConfig,
     tls: Option<Arc<rustls::ClientConfig>>,
 ) -> Result<Connector, StartError> {
-    let host = config.base_url.host().to_owned();
-    let (port, timeout) = (config.base_url.port(), config.timeouts.connect);
-    Connector::new(connect::Config { host, port, tls, timeout }).map_err(|_| bad_host(config))
+    let UpstreamConfig { base_url, identity, timeouts, .. } = config;
+    let connector = connect::Config {
+        name: identity.host().to_owned(),
+        host: base_url.host().to_owned(),
+        port: base_url.port(),
+        tls,
+        timeout: timeouts.connect,
+    };
+    Connector::new(connector).map_err(|_| bad_host(config))
 }
 
 fn settings(
@@ -117,10 +126,10 @@ fn settings(
     tokens: Tokens,
     shared: &Shared,
 ) -> Result<Settings, StartError> {
-    let authority = HeaderValue::from_str(config.base_url.authority());
+    let authority = HeaderValue::from_str(config.identity.authority());
     let authority = authority.map_err(|_| bad_host(&config))?;
-    let UpstreamConfig { name, base_url, vendor, rules, timeouts, .. } = config;
-    let vendor_host = host_name(base_url.authority());
+    let UpstreamConfig { name, base_url, identity, vendor, rules, timeouts, .. } = config;
+    let vendor_host = host_name(identity.authority());
     // The patterns are the vendor's paths; requests have the base before them.
     let below = |patterns: Vec<PathPattern>| -> Vec<PathPattern> {
         patterns.iter().map(|pattern| pattern.below(base_url.prefix())).collect()
@@ -158,7 +167,7 @@ fn settings(
 }
 
 fn bad_host(config: &UpstreamConfig) -> StartError {
-    let (upstream, host) = (config.name.clone(), config.base_url.host().to_owned());
+    let (upstream, host) = (config.name.clone(), config.identity.host().to_owned());
     StartError::Host { upstream, host }
 }
 

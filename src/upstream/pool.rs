@@ -73,6 +73,8 @@ pub enum SendError {
     Connect(#[from] ConnectError),
     #[error("the upstream closed the connection, or sent what is no HTTP")]
     Broken(#[source] hyper::Error),
+    #[error("the upstream's answer is in a transfer coding that nobody had asked for")]
+    Coding,
     #[error("the upstream switched to another protocol, which nobody had asked for")]
     Switched,
     #[error("no answer within {}", humantime::format_duration(*.0))]
@@ -130,10 +132,15 @@ where
                 Ok(response) => return Ok((response, lease)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if reused => request = unsent,
-                    _ => return Err(SendError::Broken(error.into_error())),
+                    _ => return Err(self.broken(error.into_error(), reused)),
                 },
             }
         }
+    }
+
+    fn broken(&self, error: hyper::Error, reused: bool) -> SendError {
+        let turned_down = if reused { None } else { self.0.connector.turned_down(&error) };
+        turned_down.map_or(SendError::Broken(error), SendError::Connect)
     }
 
     /// Closes connections that have lain unused for too long. Called from time to time, so that an
