@@ -245,23 +245,27 @@ async fn attempt(
     token: &Live,
 ) -> Result<Answer, ProxyError> {
     let settings = &route.settings;
-    let mut request = Request::new(replay.attempt());
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() =
-        inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
-    *request.headers_mut() = head.headers.clone();
-    inject::headers(request.headers_mut(), &token.injection);
-
     let sent = Instant::now();
-    let answered = if head.expects {
-        Box::pin(proceed::send(&route.upstream, request, replay, settings.proceed)).await
-    } else {
-        route.upstream.send(request, || replay.moved_at()).await
+    let mut unread = 0;
+    let (response, lease) = loop {
+        let request = || head.request(replay, token);
+        let answered = if head.expects {
+            Box::pin(proceed::send(&route.upstream, request()?, replay, settings.proceed)).await
+        } else {
+            route.upstream.send(request()?, || replay.moved_at()).await
+        };
+        match answered {
+            Ok(answered) => break answered,
+            Err(it) if it.is_unread() && unread < MOST_UNREAD && replay.check().is_ok() => {
+                unread += 1;
+            }
+            Err(error) => return Err(settings.no_answer(error, replay)),
+        }
     };
-    let (response, lease) = answered.map_err(|source| settings.no_answer(source, replay))?;
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
-    let mut response = response.map(Peeked::new);
+    let knows_its_end = lease.is_stream();
+    let mut response = response.map(|body| Peeked::new(body, knows_its_end));
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match &head.wish {
             Some(_) => Ok(Answer { response, lease: Some(lease), rejected: None }),
@@ -303,6 +307,20 @@ impl Head {
         }
         let target = settings.strip.target(&target).unwrap_or(target);
         Self { method, target, headers, expects, wish }
+    }
+
+    fn request(
+        &self,
+        replay: &Replay<Incoming>,
+        token: &Live,
+    ) -> Result<Request<ReplayBody<Incoming>>, ProxyError> {
+        let mut request = Request::new(replay.attempt());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() =
+            inject::target(&self.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
+        *request.headers_mut() = self.headers.clone();
+        inject::headers(request.headers_mut(), &token.injection);
+        Ok(request)
     }
 }
 
@@ -366,6 +384,9 @@ impl route::Settings {
         }
     }
 }
+
+/// How often the vendor may say of one attempt that it has read nothing of it.
+const MOST_UNREAD: u32 = 2;
 
 /// The longest that a second attempt waits for the rest of a rejection.
 const SETTLE_TIME: Duration = Duration::from_secs(1);

@@ -93,8 +93,8 @@ impl ProxyError {
             Self::TooManyRequests { .. } => Some(Limit::InFlight),
             Self::TookTooLong { .. } => Some(Limit::Total),
             Self::Upstream { source: SendError::Silent(_), .. } => Some(Limit::FirstByte),
-            Self::Upstream { source: SendError::Connect(ConnectError::Timeout { .. }), .. } => {
-                Some(Limit::Connect)
+            Self::Upstream { source: SendError::Connect(error), .. } => {
+                matches!(**error, ConnectError::Timeout { .. }).then_some(Limit::Connect)
             }
             _ => None,
         }

@@ -93,7 +93,7 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::Upstream { source: SendError::Connect(_), .. } => {
             (StatusCode::BAD_GATEWAY, "upstream-unreachable", "Upstream unreachable")
         }
-        ProxyError::Upstream { source: SendError::Broken(_) | SendError::Switched, .. } => {
+        ProxyError::Upstream { .. } => {
             (StatusCode::BAD_GATEWAY, "upstream-broken", "Upstream broke off")
         }
         ProxyError::TookTooLong { .. } => {

@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Where an upstream is, and how it is reached.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub port: u16,
     /// `None`: plain HTTP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Offers HTTP/2 where [`Connector::negotiate`] is asked.
+    pub http2: bool,
     /// For name, TCP and TLS together.
     pub timeout: Duration,
 }
@@ -32,8 +35,20 @@ pub struct Connector {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Offers HTTP/2 as well.
+    either: Option<TlsConnector>,
     timeout: Duration,
 }
+
+/// What the peer has chosen of the two that were offered.
+#[derive(Debug)]
+pub enum Negotiated<B> {
+    Http1(Connection<B>),
+    Http2(Box<Tls>),
+}
+
+/// A TLS connection on which nothing has been said yet.
+pub type Tls = TlsStream<TcpStream>;
 
 /// A connection and the task that drives it.
 #[derive(Debug)]
@@ -86,14 +101,20 @@ impl Connector {
     /// # Errors
     /// When the host is neither a name nor an address that TLS could verify.
     pub fn new(config: Config) -> Result<Self, rustls::pki_types::InvalidDnsNameError> {
+        let either =
+            config.tls.as_ref().filter(|_| config.http2).map(|tls| offering(tls, &[H2, H1]));
         let tls = match config.tls {
             None => None,
+            Some(tls) if config.http2 => {
+                let name = ServerName::try_from(config.host.clone())?;
+                Some((offering(&tls, &[H1]), name))
+            }
             Some(tls) => {
                 let name = ServerName::try_from(config.host.clone())?;
                 Some((TlsConnector::from(tls), name))
             }
         };
-        Ok(Self { host: config.host, port: config.port, tls, timeout: config.timeout })
+        Ok(Self { host: config.host, port: config.port, tls, either, timeout: config.timeout })
     }
 
     /// A connection whose driver runs as a task of this worker.
@@ -121,6 +142,37 @@ impl Connector {
         };
         let late = |_| ConnectError::Timeout { host: host.clone(), port, after: self.timeout };
         timeout(self.timeout, whole).await.map_err(late)?
+    }
+
+    /// A connection of whichever version the peer chooses.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn negotiate<B>(&self) -> Result<Negotiated<B>, ConnectError>
+    where
+        B: Body + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (Some(either), Some((_, name))) = (&self.either, &self.tls) else {
+            return self.connect().await.map(Negotiated::Http1);
+        };
+        let (host, port) = (&self.host, self.port);
+        let whole = async {
+            let tls = either.connect(name.clone(), self.tcp().await?).await;
+            let tls = tls.map_err(|source| ConnectError::Tls { host: host.clone(), source })?;
+            match tls.get_ref().1.alpn_protocol() {
+                Some(H2) => Ok(Negotiated::Http2(Box::new(tls))),
+                _ => handshake(host, tls).await.map(Negotiated::Http1),
+            }
+        };
+        let late = |_| ConnectError::Timeout { host: host.clone(), port, after: self.timeout };
+        timeout(self.timeout, whole).await.map_err(late)?
+    }
+
+    /// What to say when a connection ended before it could be used.
+    pub fn broken_handshake(&self, source: hyper::Error) -> ConnectError {
+        ConnectError::Handshake { host: self.host.clone(), source }
     }
 
     /// Tries the name's addresses in the resolver's order. Each has its share of the time: one that
@@ -156,10 +208,17 @@ impl Drop for Driver {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, timeout, tls } = self;
-        let tls = tls.is_some();
-        write!(f, "Connector {{ {host}:{port}, tls: {tls}, timeout: {timeout:?} }}")
+        let Self { host, port, timeout, tls, either } = self;
+        let (tls, http2) = (tls.is_some(), either.is_some());
+        write!(f, "Connector {{ {host}:{port}, tls: {tls}, http2: {http2}, timeout: {timeout:?} }}")
     }
+}
+
+/// The same, with these protocols offered (ALPN).
+fn offering(tls: &Arc<rustls::ClientConfig>, protocols: &[&[u8]]) -> TlsConnector {
+    let mut tls = rustls::ClientConfig::clone(tls);
+    tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    TlsConnector::from(Arc::new(tls))
 }
 
 async fn handshake<B, I>(host: &str, io: I) -> Result<Connection<B>, ConnectError>
@@ -182,6 +241,10 @@ where
     });
     Ok(Connection { sender, driver: Driver { task, in_use: false } })
 }
+
+/// As ALPN names them.
+const H1: &[u8] = b"http/1.1";
+const H2: &[u8] = b"h2";
 
 /// In an answer's head.
 const MOST_HEADERS: usize = 256;
