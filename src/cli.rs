@@ -42,7 +42,7 @@ enum Command {
     Run(ConfigFile),
     /// Both vendors simulated, the gateway before them, short-lived tokens: needs nothing.
     #[cfg(feature = "sandbox")]
-    Demo,
+    Demo(demo::DemoArguments),
     /// The simulated vendors alone, with fault switches.
     #[cfg(feature = "sandbox")]
     Sandbox(demo::SandboxArguments),
@@ -95,7 +95,7 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Run(file) => run::run(file, arguments),
         #[cfg(feature = "sandbox")]
-        Command::Demo => demo::demo(arguments),
+        Command::Demo(demo) => demo::demo(demo, arguments),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => demo::sandbox(sandbox, arguments),
         Command::Check(file) => check::check(file),

@@ -70,6 +70,8 @@ pub struct Framed<I> {
     is_waiting: bool,
     /// The pause between two requests was too long.
     is_over: bool,
+    /// Bytes that may still be thrown away, once there is nothing to say any more.
+    lingering: Option<usize>,
 }
 
 impl<I> Framed<I> {
@@ -87,6 +89,7 @@ impl<I> Framed<I> {
             writing: Clock::default(),
             is_waiting: false,
             is_over: false,
+            lingering: None,
         };
         (framed, watch)
     }
@@ -280,7 +283,34 @@ impl<I: AsyncRead + Unpin> AsyncRead for Framed<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Framed<I> {
+impl<I: AsyncRead + Unpin> Framed<I> {
+    /// Reads and drops what a caller is still sending. Closing a socket with unread bytes resets
+    /// the connection, and an answer that the caller has not read yet would be lost with it.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = [0; 8192];
+        let mut left = self.lingering.unwrap_or_else(|| {
+            // From here on its clock measures this.
+            self.is_waiting = false;
+            self.reading.stop();
+            LINGER_BYTES
+        });
+        while left > 0 {
+            let mut buf = ReadBuf::new(&mut room);
+            self.lingering = Some(left);
+            let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, &mut buf) else {
+                return self.reading.poll(LINGER_TIME, cx);
+            };
+            if read.is_err() || buf.filled().is_empty() {
+                break;
+            }
+            left = left.saturating_sub(buf.filled().len());
+        }
+        self.lingering = Some(0);
+        Poll::Ready(())
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -313,10 +343,20 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Framed<I> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.written(shut, cx)
+        if self.lingering.is_none() {
+            let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+            ready!(self.written(shut, cx))?;
+        }
+        if self.reader.is_unfinished() {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
+
+/// For callers that notice an early answer only after they have sent a part of what they wanted.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// An answer of a few hundred bytes, to a caller that had no chance to fill the socket's buffer.
 const WRITE_OF_REFUSAL: Duration = Duration::from_secs(5);

@@ -69,7 +69,7 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         return;
     }
     let named: Vec<HeaderName> =
-        connection_options(headers).filter_map(|name| HeaderName::try_from(name).ok()).collect();
+        connection_options(headers).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
     // A coding overrides the length (RFC 9112, 6.3), which would cut the body once it stands alone.
     let coded = headers.contains_key(header::TRANSFER_ENCODING);
     retain(headers, |name| {
@@ -81,15 +81,20 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// What `Connection` lists: names of fields, and options such as `close`.
-pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lists = headers.get_all(header::CONNECTION).iter();
-    lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
+pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    list(headers, header::CONNECTION)
+}
+
+/// The members of a field that is a comma-separated list, in however many lines. What is no text
+/// stands in its own member alone.
+pub fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(name).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Whether whoever sent these takes trailers after a body.
 pub fn takes_trailers(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(header::TE).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|one| one.trim().eq_ignore_ascii_case("trailers"))
+    list(headers, header::TE).any(|one| one.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Whether the request bears a mark of a web page of another origin. Programs send neither field.

@@ -45,6 +45,7 @@ mod settings;
 mod strict;
 mod tokens;
 pub mod tour;
+mod websocket;
 
 pub use self::{
     fault::{Encoding, Fault, FaultKind, Rejection, Scope},

@@ -1,5 +1,6 @@
 //! Connections to one vendor: how they are made, kept and given back.
 
 pub mod connect;
+mod hearing;
 pub mod pool;
 pub mod tls;

@@ -1,7 +1,9 @@
 //! What the tests of the whole gateway stand on: a stage, callers and a vendor of raw bytes.
 
 #![allow(unreachable_pub, reason = "every test file is a user of these")]
+pub mod bulk;
 pub mod caller;
+pub mod hand;
 pub mod logs;
 pub mod message;
 pub mod metrics;
@@ -56,3 +58,6 @@ pub fn recording(name: &str, values: &[(&str, &str)]) -> String {
 /// Long enough for a busy machine; nothing waits for it unless the test fails.
 const DEADLINE: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Nothing moves any more. Too short on a busy machine, it ends a writing early, and no test fails for
+/// that.
+const STANDSTILL: Duration = Duration::from_millis(300);

@@ -5,20 +5,26 @@
 //! before it has read the body costs nothing extra. Beyond the limit nothing is kept, and there is
 //! no other attempt.
 
+mod failure;
 mod kept;
 
 use std::cell::RefCell;
 use std::error::Error;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use prometheus::IntCounter;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use failure::stood_still;
 use kept::Kept;
+
+pub use failure::{NoReplay, ReplayError};
 
 /// The body of one attempt, over the caller's body `B`.
 #[derive(Debug)]
@@ -57,19 +63,6 @@ pub struct Limits {
     pub whole: u64,
 }
 
-/// Why there is no second attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoReplay {
-    /// More than the limit has passed.
-    TooLarge,
-    /// The caller's own body failed.
-    Broken,
-    /// The caller's body did not go on for too long.
-    StoodStill,
-    /// More than is taken at all.
-    BeyondAll,
-}
-
 #[derive(Debug)]
 pub struct Shared<B> {
     body: B,
@@ -89,17 +82,10 @@ pub struct Shared<B> {
     passed: IntCounter,
     /// The attempt that waits for more of the body, to be told when it is superseded.
     waiting: Option<Waker>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError<E> {
-    #[error("the caller's body broke off")]
-    Caller(#[source] E),
-    #[error("the caller's body is longer than what is taken")]
-    BeyondAll,
-    /// Where HTTP/2 is spoken, the reason that the peer is told.
-    #[error("a later attempt has taken the body over, or nobody wants it any more")]
-    Superseded(#[source] h2::Error),
+    /// The latest attempt is no longer being sent.
+    dropped: bool,
+    /// Whoever waits for the end of the body.
+    end_awaited: Option<Waker>,
 }
 
 type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
@@ -130,6 +116,8 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
             moved_at: Instant::now(),
             passed: passed.clone(),
             waiting: None,
+            dropped: false,
+            end_awaited: None,
         })))
     }
 
@@ -141,6 +129,7 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
         let mut state = shared.borrow_mut();
         state.attempt += 1;
         state.paused = false;
+        state.dropped = false;
         if let Some(waiting) = state.waiting.take() {
             waiting.wake();
         }
@@ -180,6 +169,21 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
         match self {
             Self::Empty => true,
             Self::Tee(shared) => shared.borrow().ended,
+        }
+    }
+
+    /// Waits for the end of the body; `false` when it will not be read to there: it has stood still
+    /// for `longest`, or failed, or nobody reads it.
+    pub async fn ends_without_pausing_for(&self, longest: Duration) -> bool {
+        let Self::Tee(shared) = self else { return true };
+        loop {
+            let moved_at = shared.borrow().moved_at;
+            let over = poll_fn(|cx| shared.borrow_mut().poll_over(cx));
+            match timeout_at(moved_at + longest, over).await {
+                Ok(has_ended) => return has_ended,
+                Err(_) if shared.borrow().moved_at == moved_at => return false,
+                Err(_) => {}
+            }
         }
     }
 
@@ -315,7 +319,33 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Attempt<B> {
     }
 }
 
+impl<B> Drop for Attempt<B> {
+    fn drop(&mut self) {
+        let mut state = self.shared.borrow_mut();
+        if state.attempt == self.number {
+            state.dropped = true;
+            state.tell_end();
+        }
+    }
+}
+
 // === impl Shared ===
+
+impl<B> Shared<B> {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.ended || self.dropped || self.paused || self.failure.is_some() {
+            return Poll::Ready(self.ended);
+        }
+        self.end_awaited = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn tell_end(&mut self) {
+        if let Some(waiting) = self.end_awaited.take() {
+            waiting.wake();
+        }
+    }
+}
 
 impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Shared<B> {
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
@@ -329,6 +359,7 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Shared<B> {
             }
             Poll::Ready(None) => {
                 self.ended = true;
+                self.tell_end();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
@@ -348,23 +379,13 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Shared<B> {
                 }
                 self.kept.keep(&frame, self.limits.kept);
                 self.ended |= frame.is_trailers() || self.body.is_end_stream();
+                if self.ended {
+                    self.tell_end();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
         }
     }
-}
-
-/// Whether a body failed because its caller sent nothing for too long.
-fn stood_still(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! `tokenward demo` and `tokenward sandbox`: the simulated vendors, with and without the gateway
 //! before them.
 
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::app;
+use crate::app::{self, StartError};
 use crate::config::{LogConfig, parse};
 use crate::document::Document;
 use crate::sandbox::{Sandbox, Settings, tour};
@@ -17,6 +17,13 @@ use crate::telemetry::log::Format;
 
 use super::run::until_signal;
 use super::{Arguments, Failure, block_on};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoArguments {
+    /// How long access tokens live: short, so that renewals can be watched.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    token_life: Duration,
+}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SandboxArguments {
@@ -51,23 +58,30 @@ pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(
     })
 }
 
-pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn demo(own: &DemoArguments, arguments: &Arguments) -> Result<(), Failure> {
     arguments.init_log(&LogConfig { format: Format::Text, level: DEMO_LOG.to_owned() })?;
     block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failure::failed)?;
         let vendors_at = listener.local_addr().map_err(Failure::failed)?;
-        let settings = Settings::default().with_access_life(TOKEN_LIFE);
+        let settings = Settings::default().with_access_life(own.token_life);
         let stop = CancellationToken::new();
         let sandbox = Sandbox::new(settings.clone());
         let vendors = tokio::spawn(sandbox.serve(listener, stop.clone()));
 
-        let ports = tour::Ports { admin: free(9464), vendors: [free(8081), free(8082)] };
-        let text = tour::config(vendors_at, &settings, ports);
-        let (document, mut report) = Document::parse("the demo's config", text);
-        let config = parse::config(&document, Path::new("."), &mut report);
-        let config = config.ok_or(Failure::Config(report))?;
-        let gateway = app::start(config).await.map_err(Failure::failed)?;
+        let start = async |admin, vendors: [u16; 2]| {
+            let ports = tour::Ports { admin: local(admin), vendors: vendors.map(local) };
+            let text = tour::config(vendors_at, &settings, ports);
+            let (document, mut report) = Document::parse("the demo's config", text);
+            let config = parse::config(&document, Path::new("."), &mut report);
+            Ok(app::start(config.ok_or(Failure::Config(report))?).await)
+        };
+        let gateway = match start(9464, [8081, 8082]).await? {
+            // One is taken, by another demo perhaps: then any will do.
+            Err(StartError::Bind(_)) => start(0, [0, 0]).await?,
+            started => started,
+        };
+        let gateway = gateway.map_err(Failure::failed)?;
         let listener = |name: &str| {
             gateway.addresses.upstream(name).map(ToString::to_string).unwrap_or_default()
         };
@@ -81,14 +95,9 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
     })
 }
 
-/// The port that the documentation names, or any when it is taken.
-fn free(port: u16) -> SocketAddr {
-    let usual = SocketAddr::from(([127, 0, 0, 1], port));
-    if StdTcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from(([127, 0, 0, 1], 0)) }
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
-
-/// Short, so that renewals can be watched.
-const TOKEN_LIFE: Duration = Duration::from_secs(15);
 
 /// With what the gateway does about each rejection, which it tells at debug.
 const DEMO_LOG: &str = "info,tokenward::proxy=debug";

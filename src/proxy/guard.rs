@@ -77,7 +77,7 @@ impl Guard {
             let host = host.to_str().map_err(|_| Refusal::Host)?;
             let as_spelt = || hosts.iter().any(|known| is_host(host, known));
             let canonical = || hosts.contains(&host_name(host));
-            if !as_spelt() && !canonical() {
+            if !ends_with_its_port(host) || (!as_spelt() && !canonical()) {
                 return Err(Refusal::Host);
             }
         }
@@ -124,6 +124,16 @@ impl Refusal {
     }
 }
 
+/// After the host comes a port, or nothing.
+fn ends_with_its_port(authority: &str) -> bool {
+    let after = match authority.rfind(']') {
+        Some(end) => &authority[end + 1..],
+        None => authority.find(':').map_or("", |colon| &authority[colon..]),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    after.is_empty() || after.strip_prefix(':').is_some_and(is_port)
+}
+
 /// The usual spelling, with or without a port, costs no allocation.
 fn is_host(authority: &str, known: &str) -> bool {
     match authority.strip_prefix(known) {
@@ -162,7 +172,16 @@ mod tests {
         for host in ["localhost", "LOCALHOST:8081", "127.0.0.1:8081", "[::1]:1", "localhost.:80"] {
             assert_eq!(admit(Method::GET, "/openapi/x", &[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.nip.io", "localhost.evil.example", "[::2]", ""] {
+        for host in [
+            "evil.example",
+            "127.0.0.1.nip.io",
+            "localhost.evil.example",
+            "[::2]",
+            "",
+            "localhost:80:x",
+            "localhost:80@evil.example",
+            "[::1]x",
+        ] {
             let refused = admit(Method::GET, "/openapi/x", &[("host", host)]);
             assert_eq!(refused, Err(Refusal::Host), "{host}");
         }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::{Map, Value, json};
@@ -165,6 +165,10 @@ pub fn problem(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(ERROR_HEADER, HeaderValue::from_static(kind));
+    if matches!(error, ProxyError::Tunnel) {
+        // What follows was meant for the tunnel, and may be somebody else's words.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(after) = error.retry_after() {
         // Whole seconds, rounded up: coming back too early would be in vain.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

@@ -3,7 +3,7 @@
 use http::header::{HeaderMap, HeaderValue, TRAILER};
 use http::uri::PathAndQuery;
 
-use crate::headers::{NameSet, remove_hop_by_hop};
+use crate::headers::{NameSet, list, remove_hop_by_hop, retain};
 use crate::vendor::injection::{Inject, Place};
 
 /// What one upstream strips beside hop-by-hop fields: everything that is injected.
@@ -35,18 +35,17 @@ impl Strip {
     /// What may not come as a header may not come after the body either: hyper passes on only those
     /// trailers that are announced.
     fn announced_trailers(&self, headers: &mut HeaderMap) {
-        let lists = headers.get_all(TRAILER).iter().filter_map(|list| list.to_str().ok());
-        let announced: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
-        if !announced.iter().any(|name| self.headers.contains(name)) {
+        let is_ours =
+            |name: &&[u8]| std::str::from_utf8(name).is_ok_and(|name| self.headers.contains(name));
+        if !list(headers, TRAILER).any(|name| is_ours(&name)) {
             return;
         }
-        let kept = announced.into_iter().filter(|name| !self.headers.contains(name));
-        let kept = HeaderValue::try_from(kept.collect::<Vec<_>>().join(", "));
-        headers.remove(TRAILER);
-        if let Ok(kept) = kept
-            && !kept.is_empty()
-        {
-            headers.insert(TRAILER, kept);
+        let kept: Vec<&[u8]> = list(headers, TRAILER).filter(|name| !is_ours(name)).collect();
+        let kept = HeaderValue::from_bytes(&kept.join(&b", "[..]));
+        match kept {
+            // The first line's place is kept.
+            Ok(kept) if !kept.is_empty() => drop(headers.insert(TRAILER, kept)),
+            _ => retain(headers, |name| name != TRAILER),
         }
     }
 

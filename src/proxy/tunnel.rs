@@ -34,7 +34,7 @@ impl Wish {
             && parts.method != Method::CONNECT
             && body.is_end_stream()
             && !protocols.as_bytes().eq_ignore_ascii_case(b"h2c")
-            && connection_options(&parts.headers).any(|it| it.eq_ignore_ascii_case("upgrade"));
+            && connection_options(&parts.headers).any(|it| it.eq_ignore_ascii_case(b"upgrade"));
         let protocols = may.then(|| protocols.clone())?;
         Some(Self { protocols, caller: parts.extensions.remove()? })
     }

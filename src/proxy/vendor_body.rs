@@ -6,12 +6,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::body::peek::Peeked;
 use crate::body::replay::{Replay, ReplayBody};
+use crate::headers::connection_options;
 use crate::telemetry::metrics::{Held, Limit, RequestMetrics};
 use crate::upstream::pool::Lease;
 
@@ -32,6 +34,7 @@ pub struct Flight {
     began: Instant,
     /// The caller's body, for as long as anybody may want it; none until its head is admitted.
     pub replay: Replay<Incoming>,
+    is_last: bool,
     _in_flight: Held,
 }
 
@@ -147,7 +150,7 @@ impl VendorBody {
 
     fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
-            self.flight.give_back(lease);
+            self.flight.give_back(lease, self.clock.times.idle);
         }
     }
 }
@@ -180,14 +183,27 @@ impl Clock {
 impl Flight {
     pub fn new(metrics: Arc<RequestMetrics>, began: Instant) -> Self {
         let in_flight = Held::new(&metrics.in_flight);
-        Self { metrics, began, replay: Replay::Empty, _in_flight: in_flight }
+        Self { metrics, began, replay: Replay::Empty, is_last: false, _in_flight: in_flight }
     }
 
-    /// The answer is complete. Whoever answers before the end of a request wants no more of it, and
-    /// that connection is closed.
-    pub fn give_back(&self, lease: Lease<ReplayBody<Incoming>>) {
+    /// Notes from an answer's head whether its sender takes no more of the request after it.
+    pub fn note_end(&mut self, headers: &HeaderMap) {
+        self.is_last = !self.replay.has_ended()
+            && connection_options(headers).any(|option| option.eq_ignore_ascii_case(b"close"));
+    }
+
+    /// The answer is complete. A request that is still being sent then goes on, unless the answer
+    /// said that this is the end (RFC 9112, 9.6), or nothing of it moves any more.
+    fn give_back(&mut self, lease: Lease<ReplayBody<Incoming>>, idle: Duration) {
         if self.replay.has_ended() {
             lease.done();
+        } else if !self.is_last {
+            let replay = std::mem::replace(&mut self.replay, Replay::Empty);
+            tokio::task::spawn_local(async move {
+                if replay.ends_without_pausing_for(idle).await {
+                    lease.done();
+                }
+            });
         }
     }
 

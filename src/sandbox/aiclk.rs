@@ -15,6 +15,7 @@ pub(super) fn endpoint(method: &Method, path: &str) -> Endpoint {
     let call = match (method.as_str(), path) {
         ("POST", "/oauth2/token") => return Endpoint::Refresh,
         (_, "/openapi/-/stream") => return Endpoint::Stream,
+        (_, "/openapi/-/websocket") => return Endpoint::WebSocket,
         ("GET", "/openapi/v1/account/info") => "account_info",
         ("GET", "/openapi/v1/account_fund/list") => "account_fund_list",
         ("GET", "/openapi/v1/creative/get") => "creative_get",

@@ -75,6 +75,12 @@ impl Answer {
         Self { content, ..Self::new(StatusCode::OK, content_type, Bytes::new()) }
     }
 
+    /// HTTP ends here.
+    pub(super) fn switching(headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        let headers = HeaderMap::from_iter(headers);
+        Self { headers, ..Self::new(StatusCode::SWITCHING_PROTOCOLS, TEXT, Bytes::new()) }
+    }
+
     /// The vendor's way to refuse a token, as a fault wants it told.
     ///
     /// `usual` names the recording that tells it when the fault leaves that open.

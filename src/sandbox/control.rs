@@ -243,4 +243,9 @@ KIND                                 usual scope
   encoding&value=gzip|deflate        rejections   the body compressed
   content-type&value=TEXT            rejections   another content type than the body's
   padding&kib=N                      rejections   so much data before the first member
+
+Two paths are the sandbox's own additions, at jing below /v1, at aiclk below /openapi. They want
+the token like any call:
+  …/-/stream?chunks=N&delay_ms=N&size=N    chunk by chunk; without a size, server-sent events
+  …/-/websocket                            a WebSocket that echoes
 ";

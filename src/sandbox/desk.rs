@@ -74,7 +74,7 @@ impl Desk {
         match endpoint {
             Endpoint::Mint => counts.mints += 1,
             Endpoint::Refresh => counts.refreshes += 1,
-            Endpoint::Call(_) | Endpoint::Stream => counts.calls += 1,
+            Endpoint::Call(_) | Endpoint::Stream | Endpoint::WebSocket => counts.calls += 1,
             // Counted as a mistake.
             Endpoint::Unknown => {}
         }

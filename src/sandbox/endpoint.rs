@@ -15,6 +15,8 @@ pub(super) enum Endpoint {
     Call(&'static str),
     /// A business call that is answered by a stream of chunks.
     Stream,
+    /// A business call that becomes a WebSocket.
+    WebSocket,
     /// Beside the token endpoints: nothing.
     Unknown,
 }
@@ -43,7 +45,7 @@ impl Endpoint {
     pub(super) fn scope(self) -> Scope {
         match self {
             Self::Mint | Self::Refresh | Self::Unknown => Scope::Token,
-            Self::Call(_) | Self::Stream => Scope::Calls,
+            Self::Call(_) | Self::Stream | Self::WebSocket => Scope::Calls,
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     recorded, replies,
     strict::{Mistake, sound_http},
     tokens::Standing,
+    websocket,
 };
 
 /// The connection is to be closed without an answer.
@@ -108,6 +109,10 @@ async fn carry_out(desk: &Desk, endpoint: Endpoint, received: &Received) -> Repl
             call(desk, received, || replies::business(desk.vendor, name, received))
         }
         Endpoint::Stream => call(desk, received, || replies::stream(received)),
+        Endpoint::WebSocket => match websocket::handshake(received) {
+            Ok(answer) => call(desk, received, || answer),
+            Err(mistake) => mistaken(desk, &mistake, "bad_request"),
+        },
         Endpoint::Unknown => {
             let mistake = Mistake::new("a token endpoint's path or method that does not exist");
             mistaken(desk, &mistake, "unknown_path")

@@ -15,6 +15,7 @@ pub(super) fn endpoint(method: &Method, path: &str) -> Endpoint {
         "/v1/oauth2/token" if method == Method::POST => Endpoint::Mint,
         "/v1/oauth2/token/refresh" if method == Method::POST => Endpoint::Refresh,
         "/v1/-/stream" => Endpoint::Stream,
+        "/v1/-/websocket" => Endpoint::WebSocket,
         "/v1/user/create" if method == Method::POST => Endpoint::Call("user_create"),
         _ if path.starts_with("/v1/oauth2/") => Endpoint::Unknown,
         _ => Endpoint::Call("echo"),

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -21,6 +21,7 @@ use super::{
     answer_body::AnswerBody,
     control::control,
     exchange::{NoAnswer, exchange},
+    websocket,
 };
 
 impl Sandbox {
@@ -95,12 +96,21 @@ impl Sandbox {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(move |request| {
-            let sandbox = Arc::clone(&self);
-            async move { sandbox.respond(request).await }
+        let switched = TaskTracker::new();
+        let service = service_fn(|mut request| {
+            let (sandbox, switched) = (Arc::clone(&self), switched.clone());
+            let shutdown = shutdown.clone();
+            async move {
+                let upgrade = upgrade::on(&mut request);
+                let response = sandbox.respond(request).await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    switched.spawn(websocket::serve(upgrade, shutdown));
+                }
+                Ok::<_, NoAnswer>(response)
+            }
         });
-        let mut connection =
-            pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(http.with_upgrades());
         let ended = select! {
             ended = connection.as_mut() => ended,
             () = shutdown.cancelled() => {
@@ -111,6 +121,8 @@ impl Sandbox {
         if let Err(error) = ended {
             debug!(%error, "sandbox: connection ended early");
         }
+        switched.close();
+        switched.wait().await;
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Result<Response<AnswerBody>, NoAnswer> {

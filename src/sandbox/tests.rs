@@ -18,6 +18,7 @@ mod control;
 mod faults;
 mod granting;
 mod tls;
+mod websocket;
 
 /// A served sandbox, and raw requests to it.
 struct Bench {

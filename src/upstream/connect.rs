@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::hearing::Hearing;
+
 /// Where an upstream is, and how it is reached.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -129,7 +131,7 @@ impl Connector {
     {
         let (host, port) = (&self.host, self.port);
         let whole = async {
-            let tcp = self.tcp().await?;
+            let tcp = Hearing::new(self.tcp().await?);
             match &self.tls {
                 None => handshake(host, tcp).await,
                 Some((connector, name)) => {

@@ -1,11 +1,14 @@
 //! A caller that writes the bytes it is given and reads answers, one connection long.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokenward::app::Address;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
+use super::bulk::pour_until_blocked;
 use super::message::{Message, Side};
 use super::soon;
 
@@ -17,8 +20,18 @@ pub struct Caller {
     closed: bool,
 }
 
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Makes of its close a reset.
+    fn will_reset(&self) {}
+}
+
+impl Stream for UnixStream {}
+
+impl Stream for TcpStream {
+    fn will_reset(&self) {
+        self.set_zero_linger().expect("a socket option");
+    }
+}
 
 impl Caller {
     pub async fn to(address: &Address) -> Self {
@@ -35,6 +48,12 @@ impl Caller {
         let stream = TcpStream::connect(address).await.expect("the gateway accepts");
         stream.set_nodelay(true).expect("a socket option");
         Self { stream: Box::new(stream), read: Vec::new(), closed: false }
+    }
+
+    /// When this is dropped the connection is reset, as when a program is killed.
+    pub fn that_resets(self) -> Self {
+        self.stream.will_reset();
+        self
     }
 
     /// Writes these bytes and no others.
@@ -72,6 +91,34 @@ impl Caller {
             soon("the gateway closes", self.read_more()).await;
         }
         self.read
+    }
+
+    /// Waits for the gateway to close, and fails when it resets the connection.
+    pub async fn rest_without_reset(&mut self) -> Vec<u8> {
+        loop {
+            let read = self.stream.read_buf(&mut self.read);
+            match soon("the gateway closes", read).await {
+                Ok(0) => return std::mem::take(&mut self.read),
+                Ok(_) => {}
+                Err(error) => panic!("{error} after {}", String::from_utf8_lossy(&self.read)),
+            }
+        }
+    }
+
+    /// Whether nothing has come that was not taken for an answer.
+    pub async fn has_nothing(&mut self) -> bool {
+        let _ = timeout(Duration::ZERO, self.read_more()).await;
+        self.read.is_empty() && !self.closed
+    }
+
+    /// Writes the pattern until the gateway takes no more, and returns how many bytes it took.
+    pub async fn send_until_blocked(&mut self, most: usize) -> usize {
+        pour_until_blocked(&mut self.stream, most).await
+    }
+
+    /// The socket, and what has been read from it.
+    pub fn into_parts(self) -> (Box<dyn Stream>, Vec<u8>) {
+        (self.stream, self.read)
     }
 
     async fn read_until(&mut self, side: Side, enough: impl Fn(&Message) -> bool) -> Message {

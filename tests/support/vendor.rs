@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::hand::{Awaited, Taker, taker};
 use super::message::{Message, Side};
 use super::{recording, soon, until};
 
@@ -34,6 +35,7 @@ pub struct Answer {
     at_head: bool,
     gate: Option<Gate>,
     then: Then,
+    taker: Option<Taker>,
 }
 
 /// Holds an answer back until the test opens it.
@@ -87,6 +89,14 @@ impl RawVendor {
     pub fn will(&self, answer: Answer) -> &Self {
         self.state().answers.push_back(answer);
         self
+    }
+
+    /// Puts the next business call that has no answer yet into the test's own hands, with its
+    /// connection.
+    pub fn by_hand(&self) -> Awaited {
+        let (taker, awaited) = taker();
+        self.will(Answer { taker: Some(taker), ..Answer::raw("") });
+        awaited
     }
 
     /// Scripts the answer to the next call of a vendor's token endpoint.
@@ -155,6 +165,9 @@ impl RawVendor {
             };
             let token_of = token_endpoint_of(head.target());
             let (place, answer) = self.arrived(head, connection, token_of);
+            if let Some(taker) = answer.taker {
+                return taker.take(stream, bytes).await;
+            }
             // The body, as far as the answer waits for it.
             let mut request = Message::read(&bytes, Side::Request, false).expect("a head");
             while !request.complete && !answer.at_head {
@@ -237,7 +250,8 @@ impl Answer {
     /// These bytes, head and all.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let then = Then::KeepAlive;
-        Self { bytes: bytes.into(), split: false, at_head: false, gate: None, then }
+        let bytes = bytes.into();
+        Self { bytes, split: false, at_head: false, gate: None, then, taker: None }
     }
 
     /// A body with its length, and fields before it.

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::super::*;
 use super::LIMITS;
@@ -61,6 +62,7 @@ impl Caller {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest.escape_ascii().to_string(), "");
+        drop(self.stream);
         self.served.await.unwrap()
     }
 }
@@ -119,6 +121,29 @@ async fn p25_a_faulty_body_fails_with_its_fault() {
         .await;
     assert_eq!(caller.answer().await, "POST /chunk-end");
     let _ = caller.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p25_an_answer_is_not_lost_because_the_caller_goes_on_sending() {
+    let mut caller = Caller::new(LIMITS);
+    caller.send("GET / HTTP/3\r\n").await;
+    assert_eq!(caller.answer().await, "version");
+    caller.send(&"x".repeat(100_000)).await;
+    let start = Instant::now();
+    let mut rest = Vec::new();
+    caller.stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!((rest.len(), start.elapsed().as_secs()), (0, 0), "our side has ended");
+    let watch = Arc::downgrade(&caller.watch);
+    drop(caller.watch);
+    caller.served.await.unwrap().unwrap();
+    assert_eq!((start.elapsed().as_secs(), watch.strong_count()), (2, 0));
+
+    let mut caller = Caller::new(LIMITS);
+    caller.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(caller.answer().await, "GET /");
+    let start = Instant::now();
+    caller.served.await.unwrap().unwrap();
+    assert_eq!(start.elapsed().as_secs(), 0, "there is nothing to linger for");
 }
 
 #[tokio::test]

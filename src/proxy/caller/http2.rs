@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
+use std::sync::LazyLock;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue};
-use http::{Request, Uri};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
+use http::{Method, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use crate::framing::{Fault, Limits};
+use crate::headers::NameSet;
 use crate::proxy::reply::ReplyBody;
 use crate::proxy::vendor_body::ReplyError;
 
@@ -180,11 +182,15 @@ fn as_http1(request: &mut Request<Incoming>, limits: Limits) -> Result<(), Fault
         return Err(Fault::HeaderCount);
     }
     let mut uri = std::mem::take(request.uri_mut()).into_parts();
-    let target = uri.path_and_query.as_ref().map_or(0, |target| target.as_str().len());
-    if target > limits.target_bytes {
+    let target = uri.path_and_query.as_ref().map_or("", |target| target.as_str());
+    if target.len() > limits.target_bytes {
         return Err(Fault::TargetLength);
     }
+    if target == "*" && request.method() != Method::OPTIONS {
+        return Err(Fault::Target);
+    }
     let headers = request.headers_mut();
+    look_at_fields(headers)?;
     let mut hosts = headers.get_all(HOST).iter();
     match (uri.authority.take(), hosts.next(), hosts.next()) {
         (_, Some(_), Some(_)) => return Err(Fault::TwoHosts),
@@ -201,6 +207,26 @@ fn as_http1(request: &mut Request<Incoming>, limits: Limits) -> Result<(), Fault
     join_cookies(headers);
     uri.scheme = None;
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Fault::Target)?;
+    Ok(())
+}
+
+/// Refuses what the reader of HTTP/1 refuses, too, and the library lets through: a length sent twice,
+/// a name that a server behind CGI rules takes for one of framing, blanks around a value (RFC 9113,
+/// 8.2.1).
+fn look_at_fields(headers: &HeaderMap) -> Result<(), Fault> {
+    static FRAMING: LazyLock<NameSet> =
+        LazyLock::new(|| NameSet::new(["content-length", "transfer-encoding"]));
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Fault::ContentLength);
+    }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    for (name, value) in headers {
+        let (name, value) = (name.as_str(), value.as_bytes());
+        let is_padded = value.first().is_some_and(is_blank) || value.last().is_some_and(is_blank);
+        if is_padded || (FRAMING.contains(name) && name.contains('_')) {
+            return Err(Fault::Field);
+        }
+    }
     Ok(())
 }
 
