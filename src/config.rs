@@ -64,7 +64,11 @@ pub struct LogConfig {
 pub struct UpstreamConfig {
     pub name: String,
     pub listen: Option<Listen>,
+    /// The way to the vendor.
     pub base_url: BaseUrl,
+    /// The same by the vendor's own name, which its certificate, SNI and `Host` have: another only
+    /// where `tls.server_name` says so.
+    pub identity: BaseUrl,
     /// Offered to the vendor, which may decline.
     pub http2: bool,
     pub vendor: Description,

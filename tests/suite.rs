@@ -32,5 +32,7 @@ mod smuggling;
 mod streaming;
 mod third_vendor;
 mod tls;
+mod tls_faults;
+mod tls_names;
 mod trailers;
 mod vendor_answers;

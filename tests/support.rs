@@ -1,8 +1,10 @@
 //! What the tests of the whole gateway stand on: a stage, callers and a vendor of raw bytes.
 
 #![allow(unreachable_pub, reason = "every test file is a user of these")]
+pub mod authority;
 pub mod bulk;
 pub mod caller;
+pub mod front;
 pub mod hand;
 pub mod logs;
 pub mod message;

@@ -3,23 +3,15 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
-};
-use rcgen::{IsCa, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::ServerConfig;
 use tokenward::sandbox::{Sandbox, Settings, Vendor};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::support::authority::Authority;
 use crate::support::process::{Process, gateway, run};
 use crate::support::vendors::{Home, get, get_until};
-
-/// A certificate authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// Both vendors behind TLS.
 struct Vendors {
@@ -46,40 +38,6 @@ tls.ca_file = "ca.pem"
 
 const CALL: &str = "/openapi/v1/account/info?account_id=1";
 
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
-        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().expect("a key");
-        (params.signed_by(&key, &self.0).expect("a certificate"), key)
-    }
-
-    /// What a server of this name shows; with `clients` it wants to see a certificate as well.
-    fn server(&self, name: &str, clients: bool) -> ServerConfig {
-        let (certificate, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let builder = ServerConfig::builder();
-        let builder = if clients {
-            let mut roots = RootCertStore::empty();
-            roots.add(self.0.der().clone()).expect("a root");
-            let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-            builder.with_client_cert_verifier(verifier.expect("a verifier"))
-        } else {
-            builder.with_no_client_auth()
-        };
-        builder.with_single_cert(vec![certificate.der().clone()], key).expect("a server's config")
-    }
-}
-
 impl Vendors {
     async fn start(tls: ServerConfig) -> Self {
         Self::serve(Sandbox::new(Settings::default()), tls).await
@@ -104,7 +62,7 @@ impl Vendors {
 
 fn trusting(authority: &Authority) -> Home {
     let home = Home::with(CONFIG);
-    home.put("ca.pem", &authority.0.pem());
+    home.put("ca.pem", &authority.pem());
     home
 }
 
@@ -130,9 +88,9 @@ async fn calls_and_the_token_endpoint_go_over_tls_to_whom_the_ca_file_trusts() {
 async fn p28_a_vendor_that_is_not_trusted_gets_no_token_and_the_answer_says_why() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     for (tls, cause) in [
-        (theirs.server("localhost", false), "UnknownIssuer"),
-        (ours.server("vendor.test", false), "not valid for name"),
-        (ours.server("localhost", true), "CertificateRequired"),
+        (theirs.server("localhost", false), "unknown issuer"),
+        (ours.server("vendor.test", false), "not for localhost but for vendor.test"),
+        (ours.server("localhost", true), "demands a client certificate"),
     ] {
         let home = trusting(&ours);
         let suspect = Vendors::start(tls).await;
@@ -153,8 +111,8 @@ async fn p28_a_vendor_that_is_not_trusted_gets_no_token_and_the_answer_says_why(
         process.kill().await;
         let process = Process::start(suspect.gateway(&home));
         let answer = get(process.upstream("aiclk").await + CALL).await;
-        let told = (answer.status, answer.header("tokenward-error").is_some());
-        assert_eq!(told, (502, true), "{cause}: {answer:?}");
+        let told = (answer.status, answer.header("tokenward-error"));
+        assert_eq!(told, (502, Some("upstream-unreachable")), "{cause}: {answer:?}");
         assert!(answer.body.contains(cause), "{cause}: {answer:?}");
         assert!(suspect.sandbox.log(Vendor::Aiclk).is_empty(), "{cause}: something was sent");
     }
@@ -164,9 +122,9 @@ async fn p28_a_vendor_that_is_not_trusted_gets_no_token_and_the_answer_says_why(
 async fn a_vendor_that_asks_for_a_client_certificate_gets_one() {
     let authority = Authority::new("test authority");
     let home = trusting(&authority);
-    let (certificate, key) = authority.issue("tokenward", ExtendedKeyUsagePurpose::ClientAuth);
-    home.put("client.pem", &certificate.pem());
-    home.put("client.key", &key.serialize_pem());
+    let (certificate, key) = authority.client("tokenward");
+    home.put("client.pem", &certificate);
+    home.put("client.key", &key);
     let vendors = Vendors::start(authority.server("localhost", true)).await;
     let mut command = vendors.gateway(&home);
     command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_CERT", "client.pem");
@@ -188,4 +146,56 @@ async fn p32_a_ca_file_without_a_certificate_is_a_mistake_of_the_config() {
         assert!(ended.stderr.contains("ca.pem"), "{}", ended.stderr);
         assert!(ended.stderr.contains(problem), "{}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn p32_a_client_certificate_with_anothers_key_is_a_mistake_of_the_config() {
+    let authority = Authority::new("test authority");
+    let home = trusting(&authority);
+    let ((certificate, key), (_, other)) = (authority.client("a"), authority.client("b"));
+    home.put("client.pem", &certificate);
+    for (content, key, problem) in [
+        (other.as_str(), "client.key", "not the key of the certificate in `tls.client_cert`"),
+        ("hello", "client.key", "no private key in PEM"),
+        (key.as_str(), "absent.key", "cannot be read"),
+    ] {
+        home.put("client.key", content);
+        let mut command = gateway(&home.config());
+        command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_CERT", "client.pem");
+        command.env("TOKENWARD__UPSTREAM__AICLK__TLS__CLIENT_KEY", key);
+        let ended = run(command).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains(problem), "{problem}: {}", ended.stderr);
+        assert!(ended.stderr.contains("CLIENT_KEY"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn the_environment_can_name_whom_to_trust() {
+    let authority = Authority::new("test authority");
+    let home = Home::with(&CONFIG.replace("tls.ca_file = \"ca.pem\"\n", ""));
+    let ca_file = home.put("roots.pem", &authority.pem());
+    let vendors = Vendors::start(authority.server("localhost", false)).await;
+    let mut command = vendors.gateway(&home);
+    command.env("SSL_CERT_FILE", &ca_file).env_remove("SSL_CERT_DIR");
+    let process = Process::start(command);
+    assert_eq!(get(process.upstream("aiclk").await + CALL).await.json()["code"], 200);
+    process.kill().await;
+
+    // Nothing stands in for what the operator has named.
+    let mut command = vendors.gateway(&home);
+    command.env("SSL_CERT_FILE", home.path().join("absent.pem")).env_remove("SSL_CERT_DIR");
+    let ended = run(command).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("leads to no CA certificate"), "{}", ended.stderr);
+
+    // What talks to nobody over TLS needs nobody to trust.
+    let mut command = gateway(&home.config());
+    command.env("SSL_CERT_FILE", home.path().join("absent.pem")).env_remove("SSL_CERT_DIR");
+    command.env("TOKENWARD__UPSTREAM__AICLK__BASE_URL", "http://localhost:1");
+    let process = Process::start(command);
+    process.upstream("aiclk").await;
+    process.signal("TERM").await;
+    let ended = process.ended().await;
+    assert!(!ended.stderr.contains("CA certificate"), "they were read: {}", ended.stderr);
 }

@@ -81,7 +81,10 @@ fn token(
 ) -> Result<(Refresher<Provider>, Tokens), StartError> {
     let UpstreamConfig { name, vendor, refresh, .. } = config;
     let provider = Provider::new(provider::Config {
-        base_url: config.base_url.to_string().trim_end_matches('/').to_owned(),
+        base_url: config.identity.to_string(),
+        host: config.base_url.host().to_owned(),
+        port: config.base_url.port(),
+        connect_timeout: config.timeouts.connect,
         refresh: vendor.refresh.clone(),
         mint: vendor.mint.clone(),
         answer: vendor.answer.clone(),
@@ -109,18 +112,23 @@ fn connector(
     config: &UpstreamConfig,
     tls: Option<Arc<rustls::ClientConfig>>,
 ) -> Result<Connector, StartError> {
-    let host = config.base_url.host().to_owned();
-    let (port, timeout) = (config.base_url.port(), config.timeouts.connect);
-    let http2 = config.http2;
-    Connector::new(connect::Config { host, port, tls, http2, timeout })
-        .map_err(|_| bad_host(config))
+    let UpstreamConfig { base_url, identity, timeouts, .. } = config;
+    let connector = connect::Config {
+        name: identity.host().to_owned(),
+        host: base_url.host().to_owned(),
+        port: base_url.port(),
+        tls,
+        http2: config.http2,
+        timeout: timeouts.connect,
+    };
+    Connector::new(connector).map_err(|_| bad_host(config))
 }
 
 fn http2(config: &UpstreamConfig) -> Result<Option<pool::Http2>, StartError> {
     if !config.http2 {
         return Ok(None);
     }
-    let authority = Authority::try_from(config.base_url.authority());
+    let authority = Authority::try_from(config.identity.authority());
     let authority = authority.map_err(|_| bad_host(config))?;
     Ok(Some(pool::Http2 { authority, pings: PINGS }))
 }
@@ -131,10 +139,10 @@ fn settings(
     tokens: Tokens,
     shared: &Shared,
 ) -> Result<Settings, StartError> {
-    let authority = HeaderValue::from_str(config.base_url.authority());
+    let authority = HeaderValue::from_str(config.identity.authority());
     let authority = authority.map_err(|_| bad_host(&config))?;
-    let UpstreamConfig { name, base_url, vendor, rules, timeouts, .. } = config;
-    let vendor_host = host_name(base_url.authority());
+    let UpstreamConfig { name, base_url, identity, vendor, rules, timeouts, .. } = config;
+    let vendor_host = host_name(identity.authority());
     // The patterns are the vendor's paths; requests have the base before them.
     let below = |patterns: Vec<PathPattern>| -> Vec<PathPattern> {
         patterns.iter().map(|pattern| pattern.below(base_url.prefix())).collect()
@@ -172,7 +180,7 @@ fn settings(
 }
 
 fn bad_host(config: &UpstreamConfig) -> StartError {
-    let (upstream, host) = (config.name.clone(), config.base_url.host().to_owned());
+    let (upstream, host) = (config.name.clone(), config.identity.host().to_owned());
     StartError::Host { upstream, host }
 }
 

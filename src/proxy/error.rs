@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::framing::Fault;
 use crate::telemetry::metrics::Limit;
 use crate::token::NoToken;
-use crate::upstream::connect::ConnectError;
 use crate::upstream::pool::SendError;
 
 use super::guard::Refusal;
@@ -93,8 +92,8 @@ impl ProxyError {
             Self::TooManyRequests { .. } => Some(Limit::InFlight),
             Self::TookTooLong { .. } => Some(Limit::Total),
             Self::Upstream { source: SendError::Silent(_), .. } => Some(Limit::FirstByte),
-            Self::Upstream { source: SendError::Connect(error), .. } => {
-                matches!(**error, ConnectError::Timeout { .. }).then_some(Limit::Connect)
+            Self::Upstream { source: SendError::Connect(error), .. } if error.is_timeout() => {
+                Some(Limit::Connect)
             }
             _ => None,
         }

@@ -1,22 +1,30 @@
 //! The vendor's token endpoint, over the network.
 
+mod way;
+
 use std::time::Duration;
 
 use reqwest::{Client, Url, redirect};
 
-use crate::causes::causes;
 use crate::clock;
 use crate::secret::Secret;
 use crate::vendor::description::{AnswerShape, Call, Encoding};
 use crate::vendor::template::Values;
+
+use way::Way;
 
 use super::wire::{self, Denied, Grant, TokenRequest};
 
 /// What is needed to call one vendor's token endpoints.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where both calls' paths are appended.
+    /// The vendor by its own name; both calls' paths are appended.
     pub base_url: String,
+    /// Where connections go: a name or an address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// For name, TCP and TLS together.
+    pub connect_timeout: Duration,
     pub refresh: Option<Call>,
     pub mint: Option<Call>,
     pub answer: AnswerShape,
@@ -32,6 +40,7 @@ pub struct Config {
 pub struct Provider {
     config: Config,
     client: Client,
+    way: Way,
 }
 
 /// How tokens are had. The refresher knows no more of a vendor.
@@ -65,15 +74,18 @@ impl Provider {
     /// # Errors
     /// When the TLS configuration cannot be used.
     pub fn new(config: Config) -> Result<Self, SetupError> {
+        let way = Way::new(&config);
         let client = Client::builder()
             .tls_backend_preconfigured((*config.tls).clone())
+            .dns_resolver(way.resolver())
+            .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
             .redirect(redirect::Policy::none())
             .no_proxy()
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|source| SetupError { base_url: config.base_url.clone(), source })?;
-        Ok(Self { config, client })
+        Ok(Self { config, client, way })
     }
 
     async fn call(&self, call: Option<&Call>, values: &Values) -> Result<Grant, Denied> {
@@ -81,9 +93,9 @@ impl Provider {
         let said =
             wire::request(call, values).map_err(|error| Denied::Refused(error.to_string()))?;
         let request = self.build(&said)?;
-        let answer = self.client.execute(request).await.map_err(unreachable)?;
+        let answer = self.client.execute(request).await.map_err(|error| self.way.failed(error))?;
         let status = answer.status();
-        let body = read_bounded(answer).await?;
+        let body = self.read_bounded(answer).await?;
         wire::read(&self.config.answer, status, &body, clock::wall(), &said)
     }
 
@@ -104,7 +116,19 @@ impl Provider {
                 request.multipart(form)
             }
         };
-        request.build().map_err(unreachable)
+        request.build().map_err(|error| self.way.failed(error))
+    }
+
+    /// The answer's body, as far as a token answer may be long.
+    async fn read_bounded(&self, mut answer: reqwest::Response) -> Result<Vec<u8>, Denied> {
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.way.failed(error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LARGEST_ANSWER {
+                return Err(Denied::Malformed(format!("more than {LARGEST_ANSWER} bytes")));
+            }
+        }
+        Ok(body)
     }
 }
 
@@ -134,26 +158,6 @@ impl TokenEndpoint for Provider {
     async fn mint(&self) -> Result<Grant, Denied> {
         self.call(self.config.mint.as_ref(), &self.config.credentials).await
     }
-}
-
-/// The answer's body, as far as a token answer may be long.
-async fn read_bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, Denied> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > LARGEST_ANSWER {
-            return Err(Denied::Malformed(format!("more than {LARGEST_ANSWER} bytes")));
-        }
-    }
-    Ok(body)
-}
-
-/// A failure of the network, without the URL: credentials may stand in its query.
-fn unreachable(error: reqwest::Error) -> Denied {
-    let not_sent = error.is_connect() || error.is_builder();
-    let text = causes(&error.without_url());
-    let text = format!("the token endpoint cannot be reached: {text}");
-    if not_sent { Denied::NotSent(text) } else { Denied::Unreachable(text) }
 }
 
 /// Token answers are a few hundred bytes.

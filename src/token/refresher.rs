@@ -283,8 +283,8 @@ impl<E: TokenEndpoint> Refresher<E> {
     fn put_off(&mut self, reason: Reason, setback: Setback, booked: Ledger) {
         let now = Instant::now();
         let wait = setback.wait.unwrap_or_else(|| {
-            // Tries that spend nothing need not be spread over the day.
-            let free = self.budget.ledger() == booked;
+            // Tries that spend nothing need not be spread over the day, which may turn meanwhile.
+            let free = self.budget.ledger().used <= booked.used;
             let per_day = if free { 0 } else { self.config.limits.per_day };
             // What the vendor has refused is not presented to it for ever at the same pace.
             let least = if setback.needs_a_person { LONGEST_PLEA } else { LONGEST_RETRY };

@@ -47,6 +47,14 @@ impl BaseUrl {
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
+
+    /// The same API by another name; `None` where the text is no name alone.
+    pub fn called(&self, name: &str) -> Option<BaseUrl> {
+        let Ok(Host::Domain(name)) = Host::parse(name) else {
+            return None;
+        };
+        format!("{}://{name}:{}{}", self.scheme.as_str(), self.port, self.prefix).parse().ok()
+    }
 }
 
 impl Scheme {
@@ -140,6 +148,20 @@ mod tests {
             let parts = (url.authority(), url.host(), url.port(), url.prefix());
             assert_eq!(parts, (authority, host, port, prefix), "{text}");
             assert_eq!(url.to_string().parse(), Ok(url), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_keeps_its_port_and_path_under_another_name() {
+        for (text, called) in [
+            ("https://127.0.0.1/v2", "https://api.test/v2"),
+            ("https://[::1]:8443", "https://api.test:8443"),
+        ] {
+            let url: BaseUrl = text.parse().unwrap();
+            assert_eq!(url.called("API.test"), Some(called.parse().unwrap()), "{text}");
+            for bad in ["", "10.0.0.1", "[::1]", "::1", "a:1", "u@a", "a/b", "https://a", "a b"] {
+                assert_eq!(url.called(bad), None, "{bad}");
+            }
         }
     }
 

@@ -1,7 +1,10 @@
-//! New connections: name, TCP, TLS, HTTP/1.1.
+//! New connections: name, TCP, TLS, HTTP/1.1; of HTTP/2 only that it was chosen.
+
+mod error;
+mod race;
 
 use std::fmt;
-use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +14,24 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::causes::network::Peer;
+use crate::causes::tls;
+
 use super::hearing::Hearing;
+
+pub use error::ConnectError;
+use race::{interleave, race};
 
 /// Where an upstream is, and how it is reached.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// A name or an address, without brackets.
+    /// The vendor's name: what its certificate bears. Often the host's.
+    pub name: String,
+    /// Where connections go: a name or an address, without brackets.
     pub host: String,
     pub port: u16,
     /// `None`: plain HTTP.
@@ -34,23 +45,22 @@ pub struct Config {
 /// Makes connections to one upstream.
 #[derive(Clone)]
 pub struct Connector {
-    host: String,
-    port: u16,
+    peer: Arc<Peer>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     /// Offers HTTP/2 as well.
     either: Option<TlsConnector>,
     timeout: Duration,
 }
 
-/// What the peer has chosen of the two that were offered.
+/// What the peer has chosen of the two versions that were offered.
 #[derive(Debug)]
-pub enum Negotiated<B> {
+pub(super) enum Negotiated<B> {
     Http1(Connection<B>),
     Http2(Box<Tls>),
 }
 
-/// A TLS connection on which nothing has been said yet.
-pub type Tls = TlsStream<TcpStream>;
+/// A connection on which no HTTP has been said yet.
+pub(super) type Tls = TlsStream<Hearing<TcpStream>>;
 
 /// A connection and the task that drives it.
 #[derive(Debug)]
@@ -67,59 +77,25 @@ pub struct Driver {
     pub in_use: bool,
 }
 
-/// A connection could not be had; nothing was sent.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error("the name {host} cannot be resolved")]
-    Resolve {
-        host: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("no connection to {host}:{port}")]
-    Tcp {
-        host: String,
-        port: u16,
-        #[source]
-        source: io::Error,
-    },
-    #[error("no TLS with {host}")]
-    Tls {
-        host: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("no connection to {host}:{port} within {}", humantime::format_duration(*.after))]
-    Timeout { host: String, port: u16, after: Duration },
-    #[error("the connection to {host} ended before a request could be sent")]
-    Handshake {
-        host: String,
-        #[source]
-        source: hyper::Error,
-    },
-}
-
 impl Connector {
     /// # Errors
-    /// When the host is neither a name nor an address that TLS could verify.
+    /// When the name is none that a certificate could have.
     pub fn new(config: Config) -> Result<Self, rustls::pki_types::InvalidDnsNameError> {
-        let either =
-            config.tls.as_ref().filter(|_| config.http2).map(|tls| offering(tls, &[H2, H1]));
-        let tls = match config.tls {
+        let Config { name, host, port, tls, http2, timeout } = config;
+        let either = tls.as_ref().filter(|_| http2).map(|tls| offering(tls, &[H2, H1]));
+        let tls = match tls {
             None => None,
-            Some(tls) if config.http2 => {
-                let name = ServerName::try_from(config.host.clone())?;
-                Some((offering(&tls, &[H1]), name))
-            }
             Some(tls) => {
-                let name = ServerName::try_from(config.host.clone())?;
-                Some((TlsConnector::from(tls), name))
+                let name = ServerName::try_from(name.clone())?;
+                let tls = if http2 { offering(&tls, &[H1]) } else { TlsConnector::from(tls) };
+                Some((tls, name))
             }
         };
-        Ok(Self { host: config.host, port: config.port, tls, either, timeout: config.timeout })
+        let name = if name.contains(':') { format!("[{name}]") } else { name };
+        Ok(Self { peer: Arc::new(Peer { name, host, port }), tls, either, timeout })
     }
 
-    /// A connection whose driver runs as a task of this worker.
+    /// A connection of HTTP/1.1 whose driver runs as a task of this worker.
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -129,28 +105,20 @@ impl Connector {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (host, port) = (&self.host, self.port);
-        let whole = async {
-            let tcp = Hearing::new(self.tcp().await?);
-            match &self.tls {
-                None => handshake(host, tcp).await,
-                Some((connector, name)) => {
-                    let tls = connector.connect(name.clone(), tcp).await;
-                    let tls =
-                        tls.map_err(|source| ConnectError::Tls { host: host.clone(), source })?;
-                    handshake(host, tls).await
-                }
+        let deadline = Instant::now() + self.timeout;
+        match &self.tls {
+            None => handshake(&self.peer, self.heard(deadline).await?).await,
+            Some((connector, name)) => {
+                handshake(&self.peer, self.tls(connector, name, deadline).await?).await
             }
-        };
-        let late = |_| ConnectError::Timeout { host: host.clone(), port, after: self.timeout };
-        timeout(self.timeout, whole).await.map_err(late)?
+        }
     }
 
     /// A connection of whichever version the peer chooses.
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn negotiate<B>(&self) -> Result<Negotiated<B>, ConnectError>
+    pub(super) async fn negotiate<B>(&self) -> Result<Negotiated<B>, ConnectError>
     where
         B: Body + 'static,
         B::Data: Send,
@@ -159,44 +127,62 @@ impl Connector {
         let (Some(either), Some((_, name))) = (&self.either, &self.tls) else {
             return self.connect().await.map(Negotiated::Http1);
         };
-        let (host, port) = (&self.host, self.port);
-        let whole = async {
-            let tls = either.connect(name.clone(), self.tcp().await?).await;
-            let tls = tls.map_err(|source| ConnectError::Tls { host: host.clone(), source })?;
-            match tls.get_ref().1.alpn_protocol() {
-                Some(H2) => Ok(Negotiated::Http2(Box::new(tls))),
-                _ => handshake(host, tls).await.map(Negotiated::Http1),
-            }
-        };
-        let late = |_| ConnectError::Timeout { host: host.clone(), port, after: self.timeout };
-        timeout(self.timeout, whole).await.map_err(late)?
+        let tls = self.tls(either, name, Instant::now() + self.timeout).await?;
+        match tls.get_ref().1.alpn_protocol() {
+            Some(H2) => Ok(Negotiated::Http2(Box::new(tls))),
+            _ => handshake(&self.peer, tls).await.map(Negotiated::Http1),
+        }
     }
 
     /// What to say when a connection ended before it could be used.
-    pub fn broken_handshake(&self, source: hyper::Error) -> ConnectError {
-        ConnectError::Handshake { host: self.host.clone(), source }
+    pub fn unusable(&self, source: hyper::Error) -> ConnectError {
+        ConnectError::Handshake { peer: self.peer.clone(), source }
     }
 
-    /// Tries the name's addresses in the resolver's order. Each has its share of the time: one that
-    /// swallows packets (IPv6 that leads nowhere) must not use up that of the next.
-    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
-        let resolve = |source| ConnectError::Resolve { host: self.host.clone(), source };
-        let addresses = lookup_host((self.host.as_str(), self.port)).await.map_err(resolve)?;
-        let addresses: Vec<_> = addresses.collect();
-        let share = self.timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in addresses {
-            match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => {
-                    // Small requests must not wait for acknowledgements.
-                    let _ = tcp.set_nodelay(true);
-                    return Ok(tcp);
-                }
-                Ok(Err(error)) => last = error,
-                Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
-            }
+    /// In TLS 1.3 a peer that turns down our certificate says so only when the handshake is over
+    /// for us: the first answer on a new connection fails with that.
+    pub fn turned_down(&self, error: &hyper::Error) -> Option<ConnectError> {
+        tls::turned_down(error).then(|| ConnectError::tls(&self.peer, error))
+    }
+
+    async fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+        let Peer { host, port, .. } = &*self.peer;
+        match timeout_at(deadline, lookup_host((host.as_str(), *port))).await {
+            Ok(Ok(addresses)) => Ok(addresses.collect()),
+            Ok(Err(source)) => Err(ConnectError::Resolve { host: host.clone(), source }),
+            Err(_) => Err(ConnectError::ResolveTimeout { host: host.clone(), after: self.timeout }),
         }
-        Err(ConnectError::Tcp { host: self.host.clone(), port: self.port, source: last })
+    }
+
+    async fn tls(
+        &self,
+        connector: &TlsConnector,
+        name: &ServerName<'static>,
+        deadline: Instant,
+    ) -> Result<Tls, ConnectError> {
+        let (peer, after) = (&self.peer, self.timeout);
+        let tls = connector.connect(name.clone(), self.heard(deadline).await?);
+        let tls = timeout_at(deadline, tls).await;
+        let tls = tls.map_err(|_| ConnectError::TlsTimeout { peer: peer.clone(), after })?;
+        tls.map_err(|error| ConnectError::tls(peer, &error))
+    }
+
+    async fn heard(&self, deadline: Instant) -> Result<Hearing<TcpStream>, ConnectError> {
+        Ok(Hearing::new(self.tcp(self.resolve(deadline).await?, deadline).await?))
+    }
+
+    async fn tcp(
+        &self,
+        addresses: Vec<SocketAddr>,
+        deadline: Instant,
+    ) -> Result<TcpStream, ConnectError> {
+        let (peer, after) = (self.peer.clone(), self.timeout);
+        let tcp = race(interleave(addresses), deadline, TcpStream::connect)
+            .await
+            .map_err(|found| ConnectError::Tcp { peer, after, found: Box::new(found) })?;
+        // Small requests must not wait for acknowledgements.
+        let _ = tcp.set_nodelay(true);
+        Ok(tcp)
     }
 }
 
@@ -210,9 +196,9 @@ impl Drop for Driver {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, timeout, tls, either } = self;
+        let Self { peer, timeout, tls, either } = self;
         let (tls, http2) = (tls.is_some(), either.is_some());
-        write!(f, "Connector {{ {host}:{port}, tls: {tls}, http2: {http2}, timeout: {timeout:?} }}")
+        write!(f, "Connector {{ {peer}, tls: {tls}, http2: {http2}, timeout: {timeout:?} }}")
     }
 }
 
@@ -223,7 +209,7 @@ fn offering(tls: &Arc<rustls::ClientConfig>, protocols: &[&[u8]]) -> TlsConnecto
     TlsConnector::from(Arc::new(tls))
 }
 
-async fn handshake<B, I>(host: &str, io: I) -> Result<Connection<B>, ConnectError>
+async fn handshake<B, I>(peer: &Arc<Peer>, io: I) -> Result<Connection<B>, ConnectError>
 where
     B: Body + 'static,
     B::Data: Send,
@@ -234,7 +220,7 @@ where
         .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(io))
         .await
-        .map_err(|source| ConnectError::Handshake { host: host.to_owned(), source })?;
+        .map_err(|source| ConnectError::Handshake { peer: peer.clone(), source })?;
     let task = tokio::task::spawn_local(async move {
         // Whoever waits for an answer on it is told of its end, too.
         if let Err(error) = connection.with_upgrades().await {
@@ -250,3 +236,6 @@ const H2: &[u8] = b"h2";
 
 /// In an answer's head.
 const MOST_HEADERS: usize = 256;
+
+#[cfg(test)]
+mod tests;

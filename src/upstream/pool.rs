@@ -173,11 +173,16 @@ where
                     Ok(response) => return Ok((response, Lease::Http1(lent))),
                     Err(mut error) => match error.take_message() {
                         Some(unsent) if reused => request = unsent,
-                        _ => return Err(SendError::Broken(error.into_error())),
+                        _ => return Err(self.broken(error.into_error(), reused)),
                     },
                 }
             }
         }
+    }
+
+    fn broken(&self, error: hyper::Error, reused: bool) -> SendError {
+        let turned_down = if reused { None } else { self.0.connector.turned_down(&error) };
+        turned_down.map_or(SendError::Broken(error), SendError::from)
     }
 
     /// Closes connections that have lain unused for too long. Called from time to time, so that an

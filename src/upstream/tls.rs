@@ -1,13 +1,17 @@
 //! Whom TLS trusts, and how sessions are resumed.
 
+mod roots;
+
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::Resumption;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use serde::Deserialize;
 
 /// The files that the operator names.
@@ -17,8 +21,6 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Ours, for a vendor that wants to see one: the chain and its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
-    /// The name that is asked for and that the certificate must bear; `None`: the host's.
-    pub server_name: Option<String>,
     pub min_version: Version,
 }
 
@@ -36,62 +38,129 @@ pub enum Version {
 pub enum TlsError {
     #[error("{}: cannot be read", path.display())]
     Read {
+        key: &'static str,
         path: PathBuf,
         #[source]
         source: io::Error,
     },
     #[error("{}: {problem}", path.display())]
-    Content { path: PathBuf, problem: String },
+    Content { key: &'static str, path: PathBuf, problem: String },
     #[error(
-        "the system has no CA certificates, and `tls.ca_file` names none: install or mount them \
-         (Debian: the package ca-certificates), or set SSL_CERT_FILE"
+        "SSL_CERT_FILE or SSL_CERT_DIR is set and leads to no CA certificate, and `tls.ca_file` \
+         names none: nobody would be trusted"
     )]
     NoRoots,
+    #[error("this is not the key of the certificate in `tls.client_cert`")]
+    OtherKey,
     #[error("the client certificate and its key cannot be used")]
-    ClientCertificate(#[source] rustls::Error),
+    Client(#[source] rustls::Error),
 }
 
-/// What upstream connections and calls of the token endpoint share. `plain` upstreams need no
-/// roots, and a system without any is no mistake for them.
+/// Whether a certificate can have this name.
+pub fn is_name(host: &str) -> bool {
+    ServerName::try_from(host).is_ok()
+}
+
+/// Reads the files, and does not look at the machine's own certificates.
+///
+/// # Errors
+/// When a file cannot be read or used.
+pub fn check(config: &Config) -> Result<(), TlsError> {
+    build(config, Arc::new(RootCertStore::empty())).map(|_| ())
+}
+
+/// What upstream connections and calls of the token endpoint share. `plain` upstreams trust nobody,
+/// for they ask nobody.
 ///
 /// # Errors
 /// When a file cannot be read or used, or nobody would be trusted.
 pub fn client_config(config: &Config, plain: bool) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    // What cannot be parsed among the system's certificates is no reason to trust none of them.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = &config.ca_file {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| content(path, error.to_string()))?;
-        }
-    }
-    if roots.is_empty() && !plain {
+    let platform = if plain { Arc::new(RootCertStore::empty()) } else { roots::platform() };
+    if platform.is_empty() && !plain && config.ca_file.is_none() {
         return Err(TlsError::NoRoots);
     }
-    let builder = ClientConfig::builder().with_root_certificates(roots);
-    let client = match &config.client_cert {
-        None => builder.with_no_client_auth(),
-        Some((chain, key)) => {
-            let chain = certificates(chain)?;
-            let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| content(key, format!("no private key in PEM ({error})")))?;
-            builder.with_client_auth_cert(chain, key).map_err(TlsError::ClientCertificate)?
-        }
-    };
-    Ok(Arc::new(client))
+    build(config, platform).map(Arc::new)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn build(config: &Config, mut roots: Arc<RootCertStore>) -> Result<ClientConfig, TlsError> {
+    if let Some(path) = &config.ca_file {
+        let roots = Arc::make_mut(&mut roots);
+        for certificate in certificates(CA_FILE, path)? {
+            roots.add(certificate).map_err(|error| content(CA_FILE, path, error.to_string()))?;
+        }
+    }
+    let builder = ClientConfig::builder_with_protocol_versions(config.min_version.and_newer());
+    let builder = builder.with_root_certificates(roots);
+    let mut client = match &config.client_cert {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let (chain, key) = (certificates(CLIENT_CERT, chain)?, private_key(key)?);
+            builder.with_client_auth_cert(chain, key).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
+                other => TlsError::Client(other),
+            })?
+        }
+    };
+    // All workers share this config, and so the sessions in it.
+    client.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Ok(client)
+}
+
+// === impl Version ===
+
+impl Version {
+    fn and_newer(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Tls12 => rustls::ALL_VERSIONS,
+            Self::Tls13 => NEWEST,
+        }
+    }
+}
+
+// === impl TlsError ===
+
+impl TlsError {
+    /// Which key of the table `tls` is to be corrected.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Read { key, .. } | Self::Content { key, .. } => key,
+            Self::NoRoots => CA_FILE,
+            Self::OtherKey => CLIENT_KEY,
+            Self::Client(_) => CLIENT_CERT,
+        }
+    }
+}
+
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let file =
-        File::open(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
+        File::open(path).map_err(|source| TlsError::Read { key, path: path.to_owned(), source })?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(BufReader::new(file)).collect();
-    let found = found.map_err(|error| content(path, format!("bad PEM ({error})")))?;
+    let found = found.map_err(|error| content(key, path, format!("bad PEM ({error})")))?;
     if found.is_empty() {
-        return Err(content(path, "no certificate in PEM".to_owned()));
+        return Err(content(key, path, "no certificate in PEM".to_owned()));
     }
     Ok(found)
 }
 
-fn content(path: &Path, problem: String) -> TlsError {
-    TlsError::Content { path: path.to_owned(), problem }
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+        pem::Error::Io(source) => TlsError::Read { key: CLIENT_KEY, path: path.to_owned(), source },
+        error => content(CLIENT_KEY, path, format!("no private key in PEM ({error})")),
+    })
 }
+
+fn content(key: &'static str, path: &Path, problem: String) -> TlsError {
+    TlsError::Content { key, path: path.to_owned(), problem }
+}
+
+static NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
+
+const CA_FILE: &str = "ca_file";
+const CLIENT_CERT: &str = "client_cert";
+const CLIENT_KEY: &str = "client_key";
+
+/// Of one upstream: the newest eight for each name, and a vendor has one.
+const SESSIONS: usize = 256;
+
+#[cfg(test)]
+mod tests;

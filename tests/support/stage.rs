@@ -82,6 +82,14 @@ impl Stage {
         caller.answer().await
     }
 
+    /// A new token now, as a person asks for it.
+    pub async fn refresh(&self, upstream: &str) -> Message {
+        let mut caller = Caller::tcp(self.gateway.addresses.admin).await;
+        let head = format!("POST /-/refresh/{upstream} HTTP/1.1\r\nHost: localhost\r\n");
+        caller.send(head + "Content-Length: 0\r\n\r\n").await;
+        caller.answer().await
+    }
+
     pub async fn metrics(&self) -> Samples {
         Samples::read(&self.admin("/metrics").await.text())
     }

@@ -67,6 +67,14 @@ fn p32_mistakes_between_keys_are_found() {
         (format!("{ADS}timeouts.idle = \"0s\"\n"), "`timeouts.idle` must be more than nothing"),
         (format!("{ADS}inject.nope = false\n"), "injects nothing of this name"),
         (format!("{ADS}tls.client_cert = \"c.pem\"\n"), "both `client_cert` and `client_key`"),
+        (format!("{ADS}tls.server_name = \"a.test:443\"\n"), "no certificate can have such a name"),
+        (format!("{ADS}tls.server_name = \"*.a.test\"\n"), "a name alone"),
+        (
+            format!("{ADS}base_url = \"http://a.test\"\ntls.server_name = \"a.test\"\n"),
+            "this `base_url` has no TLS",
+        ),
+        (format!("{ADS}base_url = \"https://a..test\"\n"), "the name of this host"),
+        (format!("{ADS}tls.min_version = \"1.1\"\n"), "1.1"),
         (format!("{ADS}guard.paths = [\"openapi\"]\n"), "a path pattern begins with"),
         (format!("{ADS}guard.methods = [\"get\"]\n"), "written in capitals"),
         (format!("log.level = \"inof\"\n{ADS}"), "is not one: give error, warn, info"),
@@ -76,6 +84,26 @@ fn p32_mistakes_between_keys_are_found() {
         let shown = mistake(&text);
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
     }
+}
+
+#[test]
+fn a_vendor_has_its_own_name_wherever_base_url_leads() {
+    let text = format!("{ADS}base_url = \"https://10.0.0.1:8443/v2\"\n");
+    for (more, known_as) in [
+        ("", "https://10.0.0.1:8443/v2"),
+        ("tls.server_name = \"API.test\"\n", "https://api.test:8443/v2"),
+    ] {
+        let config = parse(&format!("{text}{more}")).unwrap_or_else(|report| panic!("{report}"));
+        let upstream = &config.upstreams[0];
+        assert_eq!(upstream.base_url.to_string(), "https://10.0.0.1:8443/v2");
+        assert_eq!(upstream.identity.to_string(), known_as);
+    }
+}
+
+#[test]
+fn p32_a_name_that_no_certificate_has_is_shown_in_its_place() {
+    let shown = mistake(&format!("{ADS}tls.server_name = \"https://a.test\"\n"));
+    assert!(shown.starts_with("tokenward.toml:5:19: "), "{shown}");
 }
 
 #[test]

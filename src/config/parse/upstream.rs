@@ -1,12 +1,11 @@
 //! One upstream: what the vendor's description says, and what the operator says over it.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
 
-use crate::config::raw::{RawGuard, RawRefresh, RawTls, RawUpstream, TokenEndpoint};
+use crate::config::raw::{RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
 use crate::document::nearest;
@@ -16,7 +15,6 @@ use crate::secret::Secret;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
 use crate::units::Scheme;
-use crate::upstream::tls;
 use crate::vendor::description::Description;
 use crate::vendor::path::PathPattern;
 use crate::vendor::rules::{RawRule, Rule, Rules};
@@ -61,7 +59,6 @@ impl Parser<'_> {
         let mut never_resend = vendor.never_resend.clone();
         never_resend.extend(self.patterns(name, "replay", "never", raw.replay.never.as_deref()));
         let guard = self.guard(name, &raw.guard, &vendor);
-        let tls = self.tls(name, raw.tls);
         let timeouts = Timeouts {
             connect: raw.timeouts.connect.map_or(CONNECT, Duration::from),
             first_byte: raw.timeouts.first_byte.map_or(FIRST_BYTE, Duration::from),
@@ -75,6 +72,7 @@ impl Parser<'_> {
             in_flight: raw.limits.in_flight.map_or(IN_FLIGHT, NonZeroU32::get),
         };
         let base_url = raw.base_url.unwrap_or_else(|| vendor.base_url.clone());
+        let (tls, identity) = self.tls(name, raw.tls, &base_url);
         let http2 = raw.http2.unwrap_or_default();
         if http2 && base_url.scheme() == Scheme::Http {
             let problem = "HTTP/2 is agreed on in the TLS handshake, and this `base_url` has none";
@@ -84,6 +82,7 @@ impl Parser<'_> {
             name: name.to_owned(),
             listen: raw.listen,
             base_url,
+            identity,
             http2,
             rules: rules?,
             credentials,
@@ -262,28 +261,6 @@ impl Parser<'_> {
             }
         }
         patterns
-    }
-
-    fn tls(&mut self, upstream: &str, raw: RawTls) -> tls::Config {
-        let in_folder = |path: PathBuf| self.folder.join(path);
-        let ca_file = raw.ca_file.map(in_folder);
-        let client_cert = raw.client_cert.map(in_folder);
-        let client_key = raw.client_key.map(in_folder);
-        if client_cert.is_some() != client_key.is_some() {
-            let problem = "a client certificate needs both `client_cert` and `client_key`";
-            self.note(&["upstream", upstream, "tls"], problem);
-        }
-        let config = tls::Config {
-            ca_file,
-            client_cert: client_cert.zip(client_key),
-            server_name: raw.server_name,
-            min_version: raw.min_version.unwrap_or_default(),
-        };
-        // Files are tried now, so that a wrong one is a mistake of the config and shown in it.
-        if let Err(error) = tls::client_config(&config, true) {
-            self.note(&["upstream", upstream, "tls"], crate::causes::causes(&error));
-        }
-        config
     }
 }
 

@@ -187,13 +187,19 @@ where
             connection.retire();
             return Ok(unsent.map(Watched::into_inner));
         }
-        let (error, unread) = request::failure(error.into_error());
-        match unread {
-            Some(Unread::Refused) => connection.refused(),
-            Some(Unread::GoneAway) => connection.retire(),
-            None => {}
-        }
-        Err(error)
+        let error = error.into_error();
+        let turned_down = || self.connector.turned_down(&error).filter(|_| !connection.is_proven());
+        Err(match request::unread(&error) {
+            Some(Unread::Refused) => {
+                connection.refused();
+                SendError::Unread(error)
+            }
+            Some(Unread::GoneAway) => {
+                connection.retire();
+                SendError::Unread(error)
+            }
+            None => turned_down().map_or(SendError::Broken(error), SendError::from),
+        })
     }
 
     /// A stream as soon as there is room for one.
@@ -263,7 +269,7 @@ where
                 drop(state);
                 self.hand_out();
             }
-            Err(error) => self.fail(Arc::new(self.connector.broken_handshake(error))),
+            Err(error) => self.fail(Arc::new(self.connector.unusable(error))),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The form that a request has in HTTP/2, and the failures of one that was not read.
+//! The form that a request has in HTTP/2, and how to tell that one was not read.
 
 use std::error::Error;
 
@@ -7,8 +7,6 @@ use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Request, Version};
 
 use crate::headers::retain;
-
-use super::super::SendError;
 
 /// Scheme and authority stand beside the target, and what frames a body in HTTP/1.1 is gone. The
 /// target stays as it is.
@@ -32,16 +30,6 @@ fn strip(headers: &mut HeaderMap) {
     retain(headers, |name| !gone.contains(name));
 }
 
-/// What became of a request that got no answer.
-pub(super) fn failure(error: hyper::Error) -> (SendError, Option<Unread>) {
-    let unread = unread(&error);
-    let error = match unread {
-        Some(_) => SendError::Unread(error),
-        None => SendError::Broken(error),
-    };
-    (error, unread)
-}
-
 /// How a peer says that it has read nothing of a request (RFC 9113, 8.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
@@ -50,7 +38,7 @@ pub(super) enum Unread {
     Refused,
 }
 
-fn unread(error: &hyper::Error) -> Option<Unread> {
+pub(super) fn unread(error: &hyper::Error) -> Option<Unread> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
