@@ -219,6 +219,25 @@ impl<I: AsyncRead + Unpin> Framed<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Framed<I> {
+    /// While it holds the next request, or a body is not wanted yet, hyper does not read and would
+    /// not notice that the caller has gone: a little is read ahead.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.prefix.len() < MAX_AHEAD {
+            let mut ahead = [0; 2048];
+            let mut buf = ReadBuf::new(&mut ahead);
+            if Pin::new(&mut self.inner).poll_read(cx, &mut buf)?.is_pending() {
+                break;
+            }
+            if buf.filled().is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            self.prefix = [&self.prefix, buf.filled()].concat().into();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Framed<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -338,6 +357,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<I> {
         ready!(self.written(flushed, cx))?;
         if self.is_waiting {
             self.rouse_reader(cx);
+        } else if self.is_answering() && !self.reader.is_within_body() {
+            ready!(self.poll_gone(cx))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -360,3 +381,6 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// An answer of a few hundred bytes, to a caller that had no chance to fill the socket's buffer.
 const WRITE_OF_REFUSAL: Duration = Duration::from_secs(5);
+
+/// What a caller may have sent of later requests before it is not read any more.
+const MAX_AHEAD: usize = 8 * 1024;

@@ -92,6 +92,11 @@ pub fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
+/// The length that a head announces.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Whether whoever sent these takes trailers after a body.
 pub fn takes_trailers(headers: &HeaderMap) -> bool {
     list(headers, header::TE).any(|one| one.eq_ignore_ascii_case(b"trailers"))

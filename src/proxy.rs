@@ -226,7 +226,13 @@ impl Proxy {
             wish.grant(&mut response, lease, flight, self.drain.clone());
             return response.map(|_| ReplyBody::Own(None));
         }
-        response.map(|body| ReplyBody::Vendor(VendorBody::new(body, lease, flight, settings.times)))
+        // Seeing a body that has ended, hyper would take the length out.
+        let announced = (response.status() == StatusCode::NOT_MODIFIED)
+            .then(|| crate::headers::content_length(response.headers()))
+            .flatten();
+        response.map(|body| {
+            ReplyBody::Vendor(VendorBody::new(body, lease, flight, settings.times, announced))
+        })
     }
 }
 

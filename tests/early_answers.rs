@@ -4,8 +4,12 @@ use crate::support::hand::Hand;
 use crate::support::{Answer, Caller, RawVendor, Stage};
 
 async fn stage() -> (RawVendor, Stage) {
+    stage_with("").await
+}
+
+async fn stage_with(config: &str) -> (RawVendor, Stage) {
     let vendor = RawVendor::start().await;
-    let stage = Stage::plan().before(vendor.address).start().await;
+    let stage = Stage::plan().before(vendor.address).config(config).start().await;
     (vendor, stage)
 }
 
@@ -70,9 +74,10 @@ async fn p03_a_refusal_by_a_vendor_who_resets_the_upload_reaches_the_caller() {
     }
 }
 
-/// A caller that sends everything before it reads, as simple programs do.
+/// A caller that sends everything before it reads, as simple programs do. A vendor that has answered
+/// and says nothing of closing may still want the upload, for as long as it takes of it.
 async fn assert_refusal_after_all(vendor_does: Vendor, closes: bool) {
-    let (vendor, stage) = stage().await;
+    let (vendor, stage) = stage_with("upstream.aiclk.timeouts.idle = '300ms'").await;
     let hand = vendor.by_hand();
     let mut caller = stage.caller("aiclk").await;
     caller.send(head(&format!("Content-Length: {UPLOAD}"))).await;

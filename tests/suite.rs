@@ -4,6 +4,7 @@
 mod support;
 
 mod back_pressure;
+mod broken_answers;
 mod clients;
 mod commands;
 mod crash;
@@ -23,6 +24,7 @@ mod outage;
 mod own_answers;
 mod pass_through;
 mod pipelining;
+mod reader;
 mod rejection;
 mod retry;
 mod secrets;

@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod bulk;
 pub mod caller;
+pub mod differential;
 pub mod front;
 pub mod hand;
 pub mod logs;

@@ -23,6 +23,8 @@ pub(super) struct Reader {
     /// Requests that have gone on, with the one that stands for a faulty one.
     requests: u64,
     fault: Option<Fault>,
+    /// Something of the last request's body has come.
+    has_body: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl Reader {
             ready: BytesMut::new(),
             requests: 0,
             fault: None,
+            has_body: false,
         }
     }
 
@@ -119,6 +122,11 @@ impl Reader {
             Place::Body(_) | Place::Chunks(_) | Place::Trailers(_) => Wait::Body,
             Place::Upgrade | Place::Tunnel | Place::Refused | Place::Broken(_) => Wait::Nothing,
         }
+    }
+
+    /// In the middle of a body: whoever takes it will read on.
+    pub(super) fn is_within_body(&self) -> bool {
+        self.has_body && self.waits_for() == Wait::Body
     }
 
     /// A message has begun and not ended, or was none.
@@ -192,6 +200,7 @@ impl Reader {
                 }
                 at += amount;
             };
+            self.has_body |= matches!(self.place, Place::Body(_) | Place::Chunks(_));
             match &mut self.place {
                 Place::Head(scan) => match scan.scan(rest, &self.limits) {
                     Ok(Some(head)) => {
@@ -250,6 +259,7 @@ impl Reader {
 
     fn begin_body(&mut self, head: &Head) {
         self.requests += 1;
+        self.has_body = false;
         self.place = match head.length {
             Length::Known(0) if head.upgrade => Place::Upgrade,
             Length::Known(0) => Place::Head(HeadScan::default()),

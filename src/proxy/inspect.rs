@@ -53,9 +53,8 @@ pub async fn inspect(
             &data[..data.len().min(limit - decoded)]
         } else {
             text.clear();
-            if decoder.push(data, &mut text, limit - decoded).is_err() {
-                break;
-            }
+            // What came out before an error counts, wherever the pieces break; the decoder is over.
+            let _ = decoder.push(data, &mut text, limit - decoded);
             &text
         };
         decoded += plain.len();

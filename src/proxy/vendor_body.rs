@@ -25,6 +25,8 @@ pub struct VendorBody {
     lease: Option<Lease<ReplayBody<Incoming>>>,
     flight: Flight,
     clock: Clock,
+    /// What a head says of a body that does not come, as that of a 304 does.
+    announced: Option<u64>,
 }
 
 /// A request from its head to the end of its answer's body.
@@ -78,10 +80,11 @@ impl VendorBody {
         lease: Option<Lease<ReplayBody<Incoming>>>,
         flight: Flight,
         times: Times,
+        announced: Option<u64>,
     ) -> Self {
         let end = times.total.map(|total| flight.began + total);
         let clock = Clock { times, end, timer: None, waiting: false };
-        let mut this = Self { body, lease, flight, clock };
+        let mut this = Self { body, lease, flight, clock, announced };
         this.give_back_if_complete();
         this
     }
@@ -125,11 +128,11 @@ impl VendorBody {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.announced.is_none() && self.body.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.announced.map_or_else(|| self.body.size_hint(), SizeHint::with_exact)
     }
 
     fn end(&mut self, over: Limit) -> ReplyError {
@@ -193,14 +196,15 @@ impl Flight {
     }
 
     /// The answer is complete. A request that is still being sent then goes on, unless the answer
-    /// said that this is the end (RFC 9112, 9.6), or nothing of it moves any more.
+    /// said that this is the end (RFC 9112, 9.6), or nothing of it moves any more: a caller that
+    /// reads only after it has sent everything must not wait for a vendor that reads no more.
     fn give_back(&mut self, lease: Lease<ReplayBody<Incoming>>, idle: Duration) {
         if self.replay.has_ended() {
             lease.done();
         } else if !self.is_last {
             let replay = std::mem::replace(&mut self.replay, Replay::Empty);
             tokio::task::spawn_local(async move {
-                if replay.ends_without_pausing_for(idle).await {
+                if replay.ends_without_pausing_for(idle.min(AFTER_THE_ANSWER)).await {
                     lease.done();
                 }
             });
@@ -217,3 +221,6 @@ impl Drop for Flight {
         self.metrics.duration.observe(self.began.elapsed().as_secs_f64());
     }
 }
+
+/// How long the rest of a request may stand still when its answer has been given.
+const AFTER_THE_ANSWER: Duration = Duration::from_secs(5);
