@@ -114,6 +114,8 @@ impl<B> Connection<B> {
     }
 
     pub(super) fn is_unused_for(&self, longest: Duration) -> bool {
+        // A new one is for somebody who is on the way to it.
+        let longest = if self.proven.get() { longest } else { longest.max(UNPROVEN_STAYS) };
         self.streams.get() == 0 && self.since.get().elapsed() >= longest
     }
 
@@ -278,6 +280,8 @@ async fn drive<I, B>(
 
 /// On one connection, whatever the peer allows: more on one share too much of its fate.
 pub(super) const MOST_STREAMS: usize = 100;
+
+const UNPROVEN_STAYS: Duration = Duration::from_secs(5);
 
 /// Until the peer has said how many it allows, one stream is enough to have it say so.
 const BEFORE_SETTINGS: usize = 1;
