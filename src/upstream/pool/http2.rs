@@ -307,6 +307,12 @@ impl<B> Pool<B> {
         Some((turn, Stream::new(&connection, self)))
     }
 
+    /// A connection takes no more streams.
+    fn lost_one(self: &Rc<Self>) {
+        self.state.borrow_mut().tidy(self.config.idle);
+        self.hand_out();
+    }
+
     /// The peer has said how many streams it allows.
     fn learned(self: &Rc<Self>, most: usize) {
         self.state.borrow_mut().usual = most.max(1);

@@ -257,8 +257,29 @@ async fn drive<I, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let ended = driven(connection, &link, &pool).await;
+    // The connection is dropped, and known to take nothing any more.
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an upstream connection ended");
+    }
+    if let Some(pool) = pool.upgrade() {
+        pool.lost_one();
+    }
+}
+
+async fn driven<I, B>(
+    connection: http2::Connection<TokioIo<I>, Watched<B>, Tasks>,
+    link: &Link,
+    pool: &Weak<Pool<B>>,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    B: Body + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let mut connection = pin!(connection);
-    let ended = poll_fn(|cx| {
+    poll_fn(|cx| {
         link.driver.replace(Some(cx.waker().clone()));
         let polled = connection.as_mut().poll(cx);
         let most = connection.current_max_send_streams();
@@ -269,13 +290,7 @@ async fn drive<I, B>(
         }
         polled
     })
-    .await;
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an upstream connection ended");
-    }
-    if let Some(pool) = pool.upgrade() {
-        pool.hand_out();
-    }
+    .await
 }
 
 /// On one connection, whatever the peer allows: more on one share too much of its fate.
