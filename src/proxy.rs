@@ -4,6 +4,7 @@
 pub mod caller;
 pub mod error;
 pub mod guard;
+mod head;
 pub mod inject;
 pub mod inspect;
 pub mod listener;
@@ -19,10 +20,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
-use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::header::UPGRADE;
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
@@ -39,6 +38,7 @@ use crate::upstream::pool::{Lease, SendError};
 use crate::vendor::rules::{RuleIndex, Verdict};
 
 use error::ProxyError;
+use head::Head;
 use reply::ReplyBody;
 use retry::{Retry, Skip};
 use route::{Entrance, Found, Route, Routes};
@@ -52,16 +52,6 @@ pub struct Proxy {
     metrics: Arc<Metrics>,
     failures: Rc<Sparse>,
     drain: Drain,
-}
-
-/// What every attempt at a request has in common.
-struct Head {
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
-    /// The caller sends its body when it is told to.
-    expects: bool,
-    wish: Option<Box<Wish>>,
 }
 
 /// The head of an attempt's answer, with what the look at it said.
@@ -254,26 +244,30 @@ async fn attempt(
     token: &Live,
 ) -> Result<Answer, ProxyError> {
     let settings = &route.settings;
-    let mut request = Request::new(replay.attempt());
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() =
-        inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
-    *request.headers_mut() = head.headers.clone();
-    inject::headers(request.headers_mut(), &token.injection);
-
     let sent = Instant::now();
-    let answered = if head.expects {
-        Box::pin(proceed::send(&route.upstream, request, replay, settings.proceed)).await
-    } else {
-        route.upstream.send(request, || replay.moved_at()).await
+    let mut unread = 0;
+    let (response, lease) = loop {
+        let request = || head.request(replay, token);
+        let answered = if head.expects {
+            Box::pin(proceed::send(&route.upstream, request()?, replay, settings.proceed)).await
+        } else {
+            route.upstream.send(request()?, || replay.moved_at()).await
+        };
+        match answered {
+            Ok(answered) => break answered,
+            Err(it) if it.is_unread() && unread < MOST_UNREAD && replay.check().is_ok() => {
+                unread += 1;
+            }
+            Err(error) => return Err(settings.no_answer(error, replay)),
+        }
     };
-    let (response, lease) = answered.map_err(|source| settings.no_answer(source, replay))?;
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
-    let mut response = response.map(Peeked::new);
     if crate::headers::has_unknown_coding(response.headers()) {
         return Err(settings.no_answer(SendError::Coding, replay));
     }
+    let knows_its_end = lease.is_stream();
+    let mut response = response.map(|body| Peeked::new(body, knows_its_end));
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match &head.wish {
             Some(_) => Ok(Answer { response, lease: Some(lease), rejected: None }),
@@ -292,30 +286,6 @@ async fn current(route: &Route) -> Result<Arc<Live>, ProxyError> {
         .current()
         .await
         .map_err(|source| ProxyError::NoToken { upstream: settings.name.clone(), source })
-}
-
-impl Head {
-    fn new(route: &Route, mut parts: Parts, target: PathAndQuery, body: &Incoming) -> Self {
-        let settings = &route.settings;
-        let wish = Wish::of(&mut parts, body).map(Box::new);
-        let Parts { method, mut headers, version, .. } = parts;
-        let trailers = crate::headers::takes_trailers(&headers);
-        settings.strip.headers(&mut headers);
-        headers.insert(HOST, settings.authority.clone());
-        let expects = proceed::is_expected(version, &mut headers, body);
-        if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
-            // Left to itself, hyper drops such a body of a GET.
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        if let Some(wish) = &wish {
-            wish.say(&mut headers);
-        } else if trailers {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
-            headers.insert(CONNECTION, HeaderValue::from_static("te"));
-        }
-        let target = settings.strip.target(&target).unwrap_or(target);
-        Self { method, target, headers, expects, wish }
-    }
 }
 
 impl Answer {
@@ -376,6 +346,9 @@ impl route::Settings {
         }
     }
 }
+
+/// How often the vendor may say of one attempt that it has read nothing of it.
+const MOST_UNREAD: u32 = 2;
 
 /// The longest that a second attempt waits for the rest of a rejection.
 const SETTLE_TIME: Duration = Duration::from_secs(1);

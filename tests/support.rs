@@ -6,6 +6,7 @@ pub mod bulk;
 pub mod caller;
 pub mod differential;
 pub mod front;
+pub mod h2;
 pub mod hand;
 pub mod logs;
 pub mod message;

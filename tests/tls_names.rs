@@ -99,6 +99,7 @@ async fn a_session_of_one_thread_is_resumed_by_another() {
         host: "127.0.0.1".to_owned(),
         port: front.port(),
         tls: Some(tls::client_config(&trust, false).expect("a config")),
+        http2: false,
         timeout: Duration::from_secs(15),
     });
     let connector = connector.expect("a connector");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use http::uri::Authority;
 
 use crate::admin::status;
 use crate::body::replay;
@@ -53,11 +54,13 @@ pub(super) fn upstream(
         .map_err(|source| StartError::Tls { upstream: config.name.clone(), source })?;
     let (refresher, tokens) = token(&config, tls.clone(), shared)?;
     let connector = connector(&config, (!plain).then_some(tls))?;
+    let http2 = http2(&config)?;
     let pool = pool::Config {
         first_byte: config.timeouts.first_byte,
         idle: config.timeouts.pool_idle,
         fresh: FRESH_CONNECTION,
         most_idle: MOST_IDLE_CONNECTIONS,
+        http2,
     };
     let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
     let settings = Arc::new(settings(config, own_hosts, tokens.clone(), shared)?);
@@ -115,9 +118,19 @@ fn connector(
         host: base_url.host().to_owned(),
         port: base_url.port(),
         tls,
+        http2: config.http2,
         timeout: timeouts.connect,
     };
     Connector::new(connector).map_err(|_| bad_host(config))
+}
+
+fn http2(config: &UpstreamConfig) -> Result<Option<pool::Http2>, StartError> {
+    if !config.http2 {
+        return Ok(None);
+    }
+    let authority = Authority::try_from(config.identity.authority());
+    let authority = authority.map_err(|_| bad_host(config))?;
+    Ok(Some(pool::Http2 { authority, pings: PINGS }))
 }
 
 fn settings(
@@ -175,3 +188,6 @@ fn bad_host(config: &UpstreamConfig) -> StartError {
 const FRESH_CONNECTION: Duration = Duration::from_millis(20);
 /// For one upstream in one worker.
 const MOST_IDLE_CONNECTIONS: usize = 256;
+/// A dead HTTP/2 connection takes all its streams with it, and is found out in half a minute.
+const PINGS: pool::Pings =
+    pool::Pings { interval: Duration::from_secs(20), timeout: Duration::from_secs(10) };

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -20,12 +20,17 @@ pub struct Peeked<B: Body> {
     failure: Option<B::Error>,
     /// All frames have come: not every body knows that of itself.
     ended: bool,
+    /// This body does.
+    knows_its_end: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
-    pub fn new(body: B) -> Self {
+    /// `knows_its_end`: `body` has broken off if it says no more and does not say that this is its
+    /// end.
+    pub fn new(body: B, knows_its_end: bool) -> Self {
         // An empty queue does not allocate.
-        Self { first: None, more: VecDeque::new(), rest: body, failure: None, ended: false }
+        let more = VecDeque::new();
+        Self { first: None, more, rest: body, failure: None, ended: false, knows_its_end }
     }
 
     /// Reads one more piece ahead. `None`: there is none, because the body has ended or failed.
@@ -78,7 +83,13 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
 
     /// Whether the whole body has been read from the network.
     pub fn is_complete(&self) -> bool {
-        self.ended || self.rest.is_end_stream()
+        self.ended && !self.knows_its_end || self.rest.is_end_stream()
+    }
+
+    /// What is read of the body is not the whole of it, though no error says so: an HTTP/2 peer may
+    /// give an answer up with a `RST_STREAM` that names no error.
+    pub fn has_broken_off(&self) -> bool {
+        self.ended && !self.is_complete()
     }
 }
 
@@ -98,7 +109,11 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
         match this.failure.take() {
             Some(error) => Poll::Ready(Some(Err(error))),
             None if this.ended => Poll::Ready(None),
-            None => Pin::new(&mut this.rest).poll_frame(cx),
+            None => {
+                let frame = ready!(Pin::new(&mut this.rest).poll_frame(cx));
+                this.ended = frame.is_none();
+                Poll::Ready(frame)
+            }
         }
     }
 
@@ -151,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn p06_what_was_looked_at_is_handed_on_unchanged() {
-        let mut body = Peeked::new(Full::new(Bytes::from_static(b"the whole answer")));
+        let mut body = Peeked::new(Full::new(Bytes::from_static(b"the whole answer")), true);
         assert_eq!(body.size_hint().exact(), Some(16));
         assert_eq!(body.read_ahead().await.expect("a piece"), "the whole answer");
         assert!(body.is_complete() && !body.is_end_stream());
@@ -164,7 +179,7 @@ mod tests {
     async fn p03_small_pieces_that_are_held_do_not_hold_the_buffers_they_came_in() {
         let buffers: Vec<_> = (0..100).map(|_| Bytes::from(vec![b'x'; 8192])).collect();
         let pieces = buffers.iter().map(|buffer| buffer.slice(..1)).collect();
-        let mut body = Peeked::new(Pieces(pieces));
+        let mut body = Peeked::new(Pieces(pieces), false);
         body.read_to_end(u64::MAX).await;
         assert!(body.is_complete());
         assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), 1);

@@ -1,9 +1,9 @@
 //! A request body that can be sent a second time.
 //!
-//! The first attempt streams the caller's body and keeps what it has passed on, up to a limit. The
-//! second attempt sends what was kept and then streams on: a vendor that rejects a request before
-//! it has read the body costs nothing extra. Beyond the limit nothing is kept, and there is no
-//! second attempt.
+//! The first attempt streams the caller's body and keeps what it has passed on, up to a limit. A
+//! later attempt sends what was kept and then streams and keeps on: a vendor that rejects a request
+//! before it has read the body costs nothing extra. Beyond the limit nothing is kept, and there is
+//! no other attempt.
 
 mod failure;
 mod kept;
@@ -13,7 +13,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use prometheus::IntCounter;
 use tokio::time::{Instant, timeout_at};
 
 use failure::stood_still;
-use kept::{Kept, Sent};
+use kept::Kept;
 
 pub use failure::{NoReplay, ReplayError};
 
@@ -40,8 +40,11 @@ pub struct Attempt<B> {
     shared: Rc<RefCell<Shared<B>>>,
     /// Which attempt this is; only the latest may read on.
     number: u32,
-    /// How much of what was kept this attempt has sent.
-    sent: Sent,
+    /// Pieces that were kept when it began, and how many of them it has sent.
+    pieces: usize,
+    sent: usize,
+    /// It has passed the whole body on.
+    is_over: bool,
 }
 
 /// Stays with the request while its attempts come and go.
@@ -130,8 +133,9 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
         if let Some(waiting) = state.waiting.take() {
             waiting.wake();
         }
-        let sent = Sent::Nothing;
-        ReplayBody::Tee(Attempt { shared: shared.clone(), number: state.attempt, sent })
+        let (number, pieces) = (state.attempt, state.kept.begin());
+        let shared = shared.clone();
+        ReplayBody::Tee(Attempt { shared, number, pieces, sent: 0, is_over: false })
     }
 
     /// Completes with `meanwhile`; until then the attempt under way reads no more of the body.
@@ -260,38 +264,52 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Attempt<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
         let mut state = self.shared.borrow_mut();
         if state.attempt != self.number {
-            return Poll::Ready(Some(Err(ReplayError::Superseded)));
+            let reason = h2::Error::from(h2::Reason::CANCEL);
+            return Poll::Ready(Some(Err(ReplayError::Superseded(reason))));
         }
         if state.paused {
             state.waiting = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        // The first attempt passes on what it reads; only later ones begin with what was kept.
-        if self.number > 1
-            && let Some(bytes) = state.kept.next(&mut self.sent)
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if !self.has_caught_up()
+            && let Some(bytes) = state.kept.piece(self.sent)
         {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            self.sent += 1;
+            return Poll::Ready(Some(Ok(Frame::data(bytes.clone()))));
         }
-        if self.number > 1 && state.ended {
+        if state.ended {
             // Trailers that have passed once are passed again.
-            let Kept::Frames { trailers, .. } = &mut state.kept else {
-                return Poll::Ready(None);
-            };
-            return Poll::Ready(trailers.take().map(|map| Ok(Frame::trailers(map))));
+            self.is_over = true;
+            let trailers = state.kept.trailers().cloned();
+            return Poll::Ready(trailers.map(|map| Ok(Frame::trailers(map))));
         }
-        state.poll_live(cx)
+        let frame = ready!(state.poll_live(cx));
+        self.is_over = state.ended;
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         let state = self.shared.borrow();
-        self.number == 1 && (state.ended || state.body.is_end_stream())
+        let no_more = match state.ended {
+            true => state.kept.trailers().is_none(),
+            false => state.body.is_end_stream(),
+        };
+        self.is_over || self.has_caught_up() && no_more
+    }
+
+    /// All that earlier attempts had read has been sent.
+    fn has_caught_up(&self) -> bool {
+        self.sent == self.pieces
     }
 
     /// The caller's hint is of what is still to come: before the first frame that is all of it.
     fn size_hint(&self) -> SizeHint {
         let state = self.shared.borrow();
         let hint = state.body.size_hint();
-        let kept = if self.number > 1 { state.kept.remaining(self.sent) } else { 0 };
+        let kept = if self.has_caught_up() { 0 } else { state.kept.remaining(self.sent) };
         let mut whole = SizeHint::new();
         if let Some(upper) = hint.upper() {
             whole.set_upper(upper.saturating_add(kept));
@@ -359,10 +377,7 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Shared<B> {
                     self.failure = Some(NoReplay::BeyondAll);
                     return Poll::Ready(Some(Err(ReplayError::BeyondAll)));
                 }
-                // A second attempt has no third: what it reads anew need not be kept.
-                if self.attempt == 1 {
-                    self.kept.keep(&frame, self.limits.kept);
-                }
+                self.kept.keep(&frame, self.limits.kept);
                 self.ended |= frame.is_trailers() || self.body.is_end_stream();
                 if self.ended {
                     self.tell_end();

@@ -93,10 +93,9 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::Upstream { source: SendError::Connect(_), .. } => {
             (StatusCode::BAD_GATEWAY, "upstream-unreachable", "Upstream unreachable")
         }
-        ProxyError::Upstream {
-            source: SendError::Broken(_) | SendError::Switched | SendError::Coding,
-            ..
-        } => (StatusCode::BAD_GATEWAY, "upstream-broken", "Upstream broke off"),
+        ProxyError::Upstream { .. } => {
+            (StatusCode::BAD_GATEWAY, "upstream-broken", "Upstream broke off")
+        }
         ProxyError::TookTooLong { .. } => {
             (StatusCode::GATEWAY_TIMEOUT, "took-too-long", "Upstream took too long")
         }

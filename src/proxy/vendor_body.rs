@@ -64,6 +64,8 @@ struct Clock {
 pub enum ReplyError {
     #[error("the upstream's answer broke off")]
     Upstream(#[from] hyper::Error),
+    #[error("the upstream gave its answer up")]
+    BrokenOff,
     #[error("the upstream's answer stood still for {}", humantime::format_duration(*.0))]
     StoodStill(Duration),
     #[error("the answer had not ended after {}", humantime::format_duration(*.0))]
@@ -113,6 +115,10 @@ impl VendorBody {
                 }
                 self.give_back_if_complete();
                 Poll::Ready(Some(Ok(frame)))
+            }
+            None if self.body.has_broken_off() => {
+                self.lease = None;
+                Poll::Ready(Some(Err(ReplyError::BrokenOff)))
             }
             None => {
                 self.give_back();

@@ -1,4 +1,4 @@
-//! New connections: name, TCP, TLS, HTTP/1.1.
+//! New connections: name, TCP, TLS, HTTP/1.1; of HTTP/2 only that it was chosen.
 
 mod error;
 mod race;
@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::causes::network::Peer;
 use crate::causes::tls;
@@ -35,6 +36,8 @@ pub struct Config {
     pub port: u16,
     /// `None`: plain HTTP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Offers HTTP/2 where [`Connector::negotiate`] is asked.
+    pub http2: bool,
     /// For name, TCP and TLS together.
     pub timeout: Duration,
 }
@@ -44,8 +47,20 @@ pub struct Config {
 pub struct Connector {
     peer: Arc<Peer>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Offers HTTP/2 as well.
+    either: Option<TlsConnector>,
     timeout: Duration,
 }
+
+/// What the peer has chosen of the two versions that were offered.
+#[derive(Debug)]
+pub(super) enum Negotiated<B> {
+    Http1(Connection<B>),
+    Http2(Box<Tls>),
+}
+
+/// A connection on which no HTTP has been said yet.
+pub(super) type Tls = TlsStream<Hearing<TcpStream>>;
 
 /// A connection and the task that drives it.
 #[derive(Debug)]
@@ -66,19 +81,21 @@ impl Connector {
     /// # Errors
     /// When the name is none that a certificate could have.
     pub fn new(config: Config) -> Result<Self, rustls::pki_types::InvalidDnsNameError> {
-        let Config { name, host, port, tls, timeout } = config;
+        let Config { name, host, port, tls, http2, timeout } = config;
+        let either = tls.as_ref().filter(|_| http2).map(|tls| offering(tls, &[H2, H1]));
         let tls = match tls {
             None => None,
             Some(tls) => {
                 let name = ServerName::try_from(name.clone())?;
-                Some((TlsConnector::from(tls), name))
+                let tls = if http2 { offering(&tls, &[H1]) } else { TlsConnector::from(tls) };
+                Some((tls, name))
             }
         };
         let name = if name.contains(':') { format!("[{name}]") } else { name };
-        Ok(Self { peer: Arc::new(Peer { name, host, port }), tls, timeout })
+        Ok(Self { peer: Arc::new(Peer { name, host, port }), tls, either, timeout })
     }
 
-    /// A connection whose driver runs as a task of this worker.
+    /// A connection of HTTP/1.1 whose driver runs as a task of this worker.
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -88,19 +105,38 @@ impl Connector {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (peer, after) = (&self.peer, self.timeout);
-        let deadline = Instant::now() + after;
-        let tcp = Hearing::new(self.tcp(self.resolve(deadline).await?, deadline).await?);
+        let deadline = Instant::now() + self.timeout;
         match &self.tls {
-            None => handshake(peer, tcp).await,
+            None => handshake(&self.peer, self.heard(deadline).await?).await,
             Some((connector, name)) => {
-                let tls = timeout_at(deadline, connector.connect(name.clone(), tcp)).await;
-                let tls =
-                    tls.map_err(|_| ConnectError::TlsTimeout { peer: peer.clone(), after })?;
-                let tls = tls.map_err(|error| ConnectError::tls(peer, &error))?;
-                handshake(peer, tls).await
+                handshake(&self.peer, self.tls(connector, name, deadline).await?).await
             }
         }
+    }
+
+    /// A connection of whichever version the peer chooses.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub(super) async fn negotiate<B>(&self) -> Result<Negotiated<B>, ConnectError>
+    where
+        B: Body + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (Some(either), Some((_, name))) = (&self.either, &self.tls) else {
+            return self.connect().await.map(Negotiated::Http1);
+        };
+        let tls = self.tls(either, name, Instant::now() + self.timeout).await?;
+        match tls.get_ref().1.alpn_protocol() {
+            Some(H2) => Ok(Negotiated::Http2(Box::new(tls))),
+            _ => handshake(&self.peer, tls).await.map(Negotiated::Http1),
+        }
+    }
+
+    /// What to say when a connection ended before it could be used.
+    pub fn unusable(&self, source: hyper::Error) -> ConnectError {
+        ConnectError::Handshake { peer: self.peer.clone(), source }
     }
 
     /// In TLS 1.3 a peer that turns down our certificate says so only when the handshake is over
@@ -116,6 +152,23 @@ impl Connector {
             Ok(Err(source)) => Err(ConnectError::Resolve { host: host.clone(), source }),
             Err(_) => Err(ConnectError::ResolveTimeout { host: host.clone(), after: self.timeout }),
         }
+    }
+
+    async fn tls(
+        &self,
+        connector: &TlsConnector,
+        name: &ServerName<'static>,
+        deadline: Instant,
+    ) -> Result<Tls, ConnectError> {
+        let (peer, after) = (&self.peer, self.timeout);
+        let tls = connector.connect(name.clone(), self.heard(deadline).await?);
+        let tls = timeout_at(deadline, tls).await;
+        let tls = tls.map_err(|_| ConnectError::TlsTimeout { peer: peer.clone(), after })?;
+        tls.map_err(|error| ConnectError::tls(peer, &error))
+    }
+
+    async fn heard(&self, deadline: Instant) -> Result<Hearing<TcpStream>, ConnectError> {
+        Ok(Hearing::new(self.tcp(self.resolve(deadline).await?, deadline).await?))
     }
 
     async fn tcp(
@@ -143,10 +196,17 @@ impl Drop for Driver {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, timeout, tls } = self;
-        let tls = tls.is_some();
-        write!(f, "Connector {{ {peer}, tls: {tls}, timeout: {timeout:?} }}")
+        let Self { peer, timeout, tls, either } = self;
+        let (tls, http2) = (tls.is_some(), either.is_some());
+        write!(f, "Connector {{ {peer}, tls: {tls}, http2: {http2}, timeout: {timeout:?} }}")
     }
+}
+
+/// The same, with these protocols offered (ALPN).
+fn offering(tls: &Arc<rustls::ClientConfig>, protocols: &[&[u8]]) -> TlsConnector {
+    let mut tls = rustls::ClientConfig::clone(tls);
+    tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    TlsConnector::from(Arc::new(tls))
 }
 
 async fn handshake<B, I>(peer: &Arc<Peer>, io: I) -> Result<Connection<B>, ConnectError>
@@ -169,6 +229,10 @@ where
     });
     Ok(Connection { sender, driver: Driver { task, in_use: false } })
 }
+
+/// As ALPN names them.
+const H1: &[u8] = b"http/1.1";
+const H2: &[u8] = b"h2";
 
 /// In an answer's head.
 const MOST_HEADERS: usize = 256;

@@ -69,6 +69,7 @@ impl Front {
     }
 
     async fn meet(self, mut stream: TcpStream, vendor: SocketAddr) {
+        let _ = stream.set_nodelay(true);
         let manner = self.state().manner.clone();
         match manner {
             Manner::Silence => drain(stream).await,
@@ -83,6 +84,7 @@ impl Front {
                     Ok(mut stream) => {
                         self.note(stream.get_ref().1);
                         let mut inner = TcpStream::connect(vendor).await.expect("the vendor");
+                        let _ = inner.set_nodelay(true);
                         let _ = copy_bidirectional(&mut stream, &mut inner).await;
                     }
                     // Closed with bytes unread it would be a reset, which can overtake the alert.

@@ -21,8 +21,9 @@ pub enum ReplayError<E> {
     Caller(#[source] E),
     #[error("the caller's body is longer than what is taken")]
     BeyondAll,
+    /// Where HTTP/2 is spoken, the reason that the peer is told.
     #[error("a later attempt has taken the body over, or nobody wants it any more")]
-    Superseded,
+    Superseded(#[source] h2::Error),
 }
 
 /// Whether a body failed because its caller sent nothing for too long.

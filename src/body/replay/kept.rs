@@ -9,34 +9,31 @@ pub(super) enum Kept {
     Frames {
         /// Most bodies come in one piece, which is kept as it is.
         first: Bytes,
+        /// What earlier attempts have read after that, a piece for each.
+        middle: Vec<Bytes>,
+        /// What the latest attempt has read.
         rest: BytesMut,
         trailers: Option<http::HeaderMap>,
     },
     TooLarge,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    Nothing,
-    First,
-    /// Everything that was kept when this attempt began.
-    Kept,
-}
-
 impl Kept {
     pub(super) fn nothing() -> Self {
-        Self::Frames { first: Bytes::new(), rest: BytesMut::new(), trailers: None }
+        let (middle, rest) = (Vec::new(), BytesMut::new());
+        Self::Frames { first: Bytes::new(), middle, rest, trailers: None }
     }
 
     pub(super) fn keep(&mut self, frame: &Frame<Bytes>, limit: usize) {
-        let Self::Frames { first, rest, trailers } = self else {
+        let held = self.remaining(0);
+        let Self::Frames { first, rest, trailers, .. } = self else {
             return;
         };
         let Some(data) = frame.data_ref() else {
             *trailers = frame.trailers_ref().cloned();
             return;
         };
-        if first.len() + rest.len() + data.len() > limit {
+        if held + data.len() as u64 > limit as u64 {
             *self = Self::TooLarge;
         } else if first.is_empty() {
             *first = data.clone();
@@ -46,35 +43,40 @@ impl Kept {
         }
     }
 
-    /// The next piece for a later attempt.
-    pub(super) fn next(&mut self, sent: &mut Sent) -> Option<Bytes> {
-        let Self::Frames { first, rest, .. } = self else {
-            return None;
-        };
-        if *sent == Sent::Nothing {
-            *sent = Sent::First;
-            if !first.is_empty() {
-                return Some(first.clone());
-            }
-        }
-        if *sent == Sent::First {
-            *sent = Sent::Kept;
-            if !rest.is_empty() {
-                return Some(std::mem::take(rest).freeze());
-            }
-        }
-        None
-    }
-
-    pub(super) fn remaining(&self, sent: Sent) -> u64 {
-        let Self::Frames { first, rest, .. } = self else {
+    /// Another attempt begins, and this many pieces are for it to send.
+    pub(super) fn begin(&mut self) -> usize {
+        let Self::Frames { first, middle, rest, .. } = self else {
             return 0;
         };
-        let bytes = match sent {
-            Sent::Nothing => first.len() + rest.len(),
-            Sent::First => rest.len(),
-            Sent::Kept => 0,
+        if !rest.is_empty() {
+            middle.push(std::mem::take(rest).freeze());
+        }
+        if first.is_empty() { 0 } else { 1 + middle.len() }
+    }
+
+    /// A piece for a later attempt, counted from 0.
+    pub(super) fn piece(&self, number: usize) -> Option<&Bytes> {
+        match self {
+            Self::Frames { first, .. } if number == 0 => Some(first),
+            Self::Frames { middle, .. } => middle.get(number - 1),
+            Self::TooLarge => None,
+        }
+    }
+
+    pub(super) fn trailers(&self) -> Option<&http::HeaderMap> {
+        match self {
+            Self::Frames { trailers, .. } => trailers.as_ref(),
+            Self::TooLarge => None,
+        }
+    }
+
+    /// Bytes that are kept, but for this many pieces.
+    pub(super) fn remaining(&self, sent: usize) -> u64 {
+        let Self::Frames { first, middle, rest, .. } = self else {
+            return 0;
         };
-        bytes as u64
+        let pieces = std::iter::once(first).chain(middle).skip(sent);
+        let bytes: usize = pieces.map(Bytes::len).sum();
+        (bytes + rest.len()) as u64
     }
 }

@@ -79,7 +79,7 @@ async fn p10_a_rejection_in_mid_upload_sends_what_was_kept_and_streams_on() {
     assert_eq!(take(&mut first, 2).await, b"one two ");
     let second = replay.attempt();
     let error = poll_fn(|cx| Pin::new(&mut first).poll_frame(cx)).await;
-    assert!(matches!(error, Some(Err(ReplayError::Superseded))), "{error:?}");
+    assert!(matches!(error, Some(Err(ReplayError::Superseded(_)))), "{error:?}");
     assert_eq!(second.collect().await.expect("sent").to_bytes(), "one two three");
 }
 
@@ -125,7 +125,7 @@ async fn a_superseded_attempt_that_waits_is_woken() {
         ended = &mut next => panic!("nothing more has come, but {ended:?}"),
         () = async { drop(replay.attempt()) } => next.await,
     };
-    assert!(matches!(woken, Some(Err(ReplayError::Superseded))), "{woken:?}");
+    assert!(matches!(woken, Some(Err(ReplayError::Superseded(_)))), "{woken:?}");
 }
 
 #[tokio::test]
@@ -172,21 +172,56 @@ fn requests_without_a_body_need_nothing() {
     assert_eq!(replay.attempt().size_hint().exact(), Some(0));
 }
 
+#[tokio::test]
+async fn p11_as_many_attempts_as_are_wanted_send_the_same_bytes() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "7".parse().expect("a value"));
+    let mut pieces = Pieces::of(&[b"one ", b"two ", b"three ", b"four"]);
+    pieces.frames.push_back(Frame::trailers(trailers.clone()));
+    let replay = kept(pieces, 1024);
+    for read in 1..=3 {
+        let mut attempt = replay.attempt();
+        take(&mut attempt, read).await;
+        assert_eq!(replay.check(), Ok(()));
+    }
+    for _ in 0..2 {
+        let sent = replay.attempt().collect().await.expect("sent");
+        assert_eq!(sent.trailers(), Some(&trailers));
+        assert_eq!(sent.to_bytes(), "one two three four");
+    }
+}
+
+#[tokio::test]
+async fn p10_the_limit_counts_over_all_attempts() {
+    let replay = kept(Pieces::of(&[b"1234", b"5678", b"9"]), 8);
+    take(&mut replay.attempt(), 1).await;
+    take(&mut replay.attempt(), 2).await;
+    assert_eq!(replay.check(), Ok(()));
+    let last = replay.attempt().collect().await.expect("sent").to_bytes();
+    assert_eq!(last, "123456789", "what was kept is sent before it is too much");
+    assert_eq!(replay.check(), Err(NoReplay::TooLarge));
+}
+
 proptest! {
     #[test]
     fn p11_any_body_cut_anywhere_is_the_same_to_the_byte(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 1..20),
-        read in 0_usize..20,
+        reads in prop::collection::vec(0_usize..400, 1..4),
     ) {
         let whole: Vec<u8> = pieces.concat();
         let slices: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let sent = runtime.block_on(async {
             let replay = kept(Pieces::of(&slices), 4096);
-            let mut first = replay.attempt();
-            take(&mut first, read.min(pieces.len())).await;
-            let second = replay.attempt();
-            second.collect().await.expect("sent").to_bytes()
+            for read in reads {
+                let mut attempt = replay.attempt();
+                let mut sent = Vec::new();
+                while sent.len() < read.min(whole.len()) {
+                    sent.extend(take(&mut attempt, 1).await);
+                }
+                assert!(whole.starts_with(&sent));
+            }
+            replay.attempt().collect().await.expect("sent").to_bytes()
         });
         prop_assert_eq!(&sent[..], &whole[..]);
     }

@@ -29,7 +29,8 @@ impl Swallower {
 
 fn connector(host: &str, port: u16, timeout: Duration) -> Connector {
     let host = host.to_owned();
-    Connector::new(Config { name: host.clone(), host, port, tls: None, timeout }).expect("a name")
+    Connector::new(Config { name: host.clone(), host, port, tls: None, http2: false, timeout })
+        .expect("a name")
 }
 
 async fn nobody() -> SocketAddr {

@@ -58,9 +58,16 @@ fn read_head(stream: &mut TcpStream) {
 fn upstream(port: u16, fresh: Duration) -> Upstream<Empty<Bytes>> {
     let second = Duration::from_secs(10);
     let host = "127.0.0.1".to_owned();
-    let connector = connect::Config { name: host.clone(), host, port, tls: None, timeout: second };
+    let connector = connect::Config {
+        name: host.clone(),
+        host,
+        port,
+        tls: None,
+        http2: false,
+        timeout: second,
+    };
     let connector = Connector::new(connector).expect("a plain connector");
-    let config = Config { first_byte: second, idle: second, fresh, most_idle: 8 };
+    let config = Config { first_byte: second, idle: second, fresh, most_idle: 8, http2: None };
     let gauge = || IntGauge::new("connections", "Connections.").expect("a gauge");
     Upstream::new(connector, config, gauge(), gauge())
 }

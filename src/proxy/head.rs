@@ -1,0 +1,68 @@
+//! What every attempt at a request has in common.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request};
+use hyper::body::{Body, Incoming};
+
+use crate::body::replay::{Replay, ReplayBody};
+use crate::token::cache::Live;
+
+use super::error::ProxyError;
+use super::route::Route;
+use super::tunnel::Wish;
+use super::{inject, proceed};
+
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) target: PathAndQuery,
+    headers: HeaderMap,
+    /// The caller sends its body when it is told to.
+    pub(super) expects: bool,
+    pub(super) wish: Option<Box<Wish>>,
+}
+
+impl Head {
+    pub(super) fn new(
+        route: &Route,
+        mut parts: Parts,
+        target: PathAndQuery,
+        body: &Incoming,
+    ) -> Self {
+        let settings = &route.settings;
+        let wish = Wish::of(&mut parts, body).map(Box::new);
+        let Parts { method, mut headers, version, .. } = parts;
+        let trailers = crate::headers::takes_trailers(&headers);
+        settings.strip.headers(&mut headers);
+        headers.insert(HOST, settings.authority.clone());
+        let expects = proceed::is_expected(version, &mut headers, body);
+        if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
+            // Left to itself, hyper drops such a body of a GET.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        if let Some(wish) = &wish {
+            wish.say(&mut headers);
+        } else if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        let target = settings.strip.target(&target).unwrap_or(target);
+        Self { method, target, headers, expects, wish }
+    }
+
+    pub(super) fn request(
+        &self,
+        replay: &Replay<Incoming>,
+        token: &Live,
+    ) -> Result<Request<ReplayBody<Incoming>>, ProxyError> {
+        let mut request = Request::new(replay.attempt());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() =
+            inject::target(&self.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
+        *request.headers_mut() = self.headers.clone();
+        inject::headers(request.headers_mut(), &token.injection);
+        Ok(request)
+    }
+}
