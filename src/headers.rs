@@ -1,9 +1,7 @@
 //! What is known of header fields: which end at the next hop, which ones a browser sends, and what
 //! a `Host` names.
 
-use std::sync::LazyLock;
-
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Names to be taken out of a header, found with one pass over it.
 #[derive(Clone, Debug)]
@@ -64,19 +62,25 @@ pub fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
 /// Takes out what is meant for this hop alone (RFC 9110, 7.6.1): the fields that `Connection`
 /// names, and the known ones. `Trailer` stays: it announces what travels on.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    static KNOWN: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(HOP_BY_HOP));
-    if !KNOWN.is_in(headers) {
+    if !headers.keys().any(is_of_this_hop) {
         return;
     }
-    let named: Vec<HeaderName> =
-        connection_options(headers).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    // In nearly all messages `Connection` names no field.
+    let names = match headers.get(header::CONNECTION).map(HeaderValue::as_bytes) {
+        None | Some(b"keep-alive" | b"close") => 1,
+        Some(_) => 0,
+    };
+    let named: Vec<HeaderName> = connection_options(headers)
+        .skip(names)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !FRAMING.contains(name))
+        .collect();
     // A coding overrides the length (RFC 9112, 6.3), which would cut the body once it stands alone.
     let coded = headers.contains_key(header::TRANSFER_ENCODING);
     retain(headers, |name| {
-        let of_this_hop = KNOWN.contains(name.as_str())
-            || named.contains(name) && !FRAMING.contains(name)
-            || coded && name == header::CONTENT_LENGTH;
-        !of_this_hop
+        let ends_here =
+            is_of_this_hop(name) || named.contains(name) || coded && name == header::CONTENT_LENGTH;
+        !ends_here
     });
 }
 
@@ -143,20 +147,27 @@ fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
     authority.eq_ignore_ascii_case(host.as_bytes())
 }
 
+/// Whether a field ends at the next hop, whatever `Connection` says; `_` counts as `-`, as servers
+/// behind CGI rules take it.
+fn is_of_this_hop(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let known: &[&str] = match name.len() {
+        2 => &["te"],
+        7 => &["upgrade"],
+        10 => &["connection", "keep-alive"],
+        16 => &["proxy-connection"],
+        17 => &["transfer-encoding"],
+        18 => &["proxy-authenticate"],
+        19 => &["proxy-authorization"],
+        _ => return false,
+    };
+    let is_same = |(a, b): (u8, u8)| a == b || a == b'_' && b == b'-';
+    known.iter().any(|known| name.bytes().zip(known.bytes()).all(is_same))
+}
+
 fn fold(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
 }
-
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// What `Connection` must not take out, though it may try.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::HOST];

@@ -211,7 +211,8 @@ impl Proxy {
     ) -> Response<ReplyBody> {
         let settings = &route.settings;
         let Answer { mut response, lease, .. } = answer;
-        let protocols = response.headers().get(UPGRADE).cloned();
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let protocols = switches.then(|| response.headers().get(UPGRADE).cloned()).flatten();
         flight.note_end(response.headers());
         // Every server on the way says its own version (RFC 9110, 2.5).
         *response.version_mut() = Version::HTTP_11;
@@ -220,7 +221,6 @@ impl Proxy {
             response.headers_mut().insert(reply::RETRY_HEADER, retry.header());
             settings.note_retry(retry);
         }
-        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let Some(wish) = wish.filter(|_| switches) {
             tunnel::say(response.headers_mut(), protocols.as_ref());
             wish.grant(&mut response, lease, flight, self.drain.clone());
