@@ -40,4 +40,5 @@ mod tls;
 mod tls_faults;
 mod tls_names;
 mod trailers;
+mod upgrades;
 mod vendor_answers;
