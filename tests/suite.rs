@@ -16,6 +16,7 @@ mod gateway_address;
 mod gigabyte;
 mod gone_callers;
 mod guard;
+mod h2c;
 mod house;
 mod http2_failures;
 mod http2_streams;
