@@ -1,7 +1,7 @@
 //! What is known of header fields: which end at the next hop, which ones a browser sends, and what
 //! a `Host` names.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
 
 /// Names to be taken out of a header, found with one pass over it.
 #[derive(Clone, Debug)]
@@ -31,21 +31,26 @@ impl NameSet {
             && self.names.iter().any(|known| known.bytes().eq(name.bytes().map(fold)))
     }
 
-    /// Whether a field of one of these names is there.
-    pub fn is_in(&self, headers: &HeaderMap) -> bool {
-        headers.keys().any(|name| self.contains(name.as_str()))
-    }
-
     /// Takes every field of these names out.
     pub fn remove_from(&self, headers: &mut HeaderMap) {
-        if self.is_in(headers) {
-            retain(headers, |name| !self.contains(name.as_str()));
-        }
+        retain(headers, |name| !self.contains(name.as_str()));
     }
 }
 
 /// Keeps these fields, in their order: `HeaderMap::remove` puts the last field into the gap.
 pub fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    let Some(first) = headers.keys().position(|name| !keep(name)) else { return };
+    if headers.keys().skip(first + 1).any(&keep) {
+        retain_in_new_map(headers, keep);
+        return;
+    }
+    // Behind the last one that stays there is no order to keep.
+    while let Some(name) = headers.keys().nth(first).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn retain_in_new_map(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     let all = std::mem::replace(headers, HeaderMap::with_capacity(headers.keys_len()));
     let mut last = None;
     for (name, value) in all {
@@ -65,13 +70,8 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(is_of_this_hop) {
         return;
     }
-    // In nearly all messages `Connection` names no field.
-    let names = match headers.get(header::CONNECTION).map(HeaderValue::as_bytes) {
-        None | Some(b"keep-alive" | b"close") => 1,
-        Some(_) => 0,
-    };
     let named: Vec<HeaderName> = connection_options(headers)
-        .skip(names)
+        .filter(|option| !matches!(*option, b"keep-alive" | b"close"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| !FRAMING.contains(name))
         .collect();
