@@ -331,6 +331,10 @@ impl route::Settings {
             Err(NoReplay::Broken) => ProxyError::Body,
             Err(NoReplay::StoodStill) => ProxyError::BodyStoodStill,
             Err(NoReplay::BeyondAll) => ProxyError::BodyTooLarge(self.body_limits.whole),
+            // The vendor need not answer before it has the whole request.
+            _ if matches!(source, SendError::Silent(_)) && replay.awaits_caller() => {
+                ProxyError::BodyStoodStill
+            }
             _ => ProxyError::Upstream { upstream: self.name.clone(), source },
         }
     }

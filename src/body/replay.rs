@@ -195,6 +195,13 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
         }
     }
 
+    /// Whether the body cannot go on because its caller has sent no more of it.
+    pub fn awaits_caller(&self) -> bool {
+        let Self::Tee(shared) = self else { return false };
+        let state = shared.borrow();
+        state.waiting.is_some() && !state.paused
+    }
+
     /// Whether the next attempt would send the same body to the byte.
     ///
     /// # Errors
@@ -352,6 +359,7 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Shared<B> {
         if self.ended {
             return Poll::Ready(None);
         }
+        self.waiting = None;
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => {
                 self.waiting = Some(cx.waker().clone());

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::causes::causes;
+use crate::causes::network::is_timeout;
 use crate::drain::Drain;
 use crate::framing::{self, Fault, Framed};
 use crate::telemetry::metrics::{Held, Limit};
@@ -45,9 +46,11 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let _hold = context.drain.hold();
-    let _counted = Held::new(&context.limits.gauge);
+    let counted = Held::new(&context.limits.gauge);
     let limits = context.limits.request;
     let ended = if context.limits.gauge.get() > context.limits.connections as i64 {
+        // Saying so takes a while, in which it shall not keep others out.
+        drop(counted);
         http1::serve(Framed::refusing(stream, Fault::Connections), &context).await
     } else {
         let began = tokio::select! {
@@ -63,7 +66,8 @@ where
         }
     };
     if let Err(error) = ended {
-        if is_late(&error) {
+        // Its caller did not take the answer.
+        if is_timeout(&error) {
             context.proxy.unread(context.entrance);
         }
         debug!(error = causes(&error), "a caller's connection ended badly");
@@ -85,8 +89,10 @@ async fn beginning(
     let mut read = BytesMut::with_capacity(FIRST_READ);
     let mut patience = limits.keep_alive;
     loop {
-        let more: io::Result<usize> = timeout(patience, stream.read_buf(&mut read)).await.ok()?;
-        let is_over = more.ok()? == 0;
+        let more: Result<io::Result<usize>, _> =
+            timeout(patience, stream.read_buf(&mut read)).await;
+        // What has begun and not gone on in time is for the strict reader to refuse.
+        let is_over = more.map_or(Ok(true), |more| more.map(|amount| amount == 0)).ok()?;
         let known = read.len().min(PREFACE.len());
         if is_over || read[..known] != PREFACE[..known] {
             return (!read.is_empty()).then(|| Beginning::Http1(read.freeze()));
@@ -96,19 +102,6 @@ async fn beginning(
         }
         patience = limits.head;
     }
-}
-
-/// Whether a connection was ended because its caller did not read.
-fn is_late(error: &hyper::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 impl Proxy {
