@@ -193,9 +193,7 @@ impl Proxy {
             Some(rejected) if rejected.verdict == Verdict::Expired => Retry::RejectedAgain,
             _ => Retry::Recovered,
         };
-        if let Some(rejected) = &second.rejected {
-            route.note_rejection(rejected);
-        }
+        second.rejected.iter().for_each(|rejected| route.note_rejection(rejected));
         Ok(self.hand_on(second, route, flight, Some(outcome), head.wish.take()))
     }
 
@@ -296,7 +294,7 @@ impl Answer {
     async fn settle(&mut self, limit: u64, flight: &Flight) {
         let _ = timeout(SETTLE_TIME, self.response.body_mut().read_to_end(limit)).await;
         if self.response.body().is_complete() && flight.replay.has_ended() {
-            self.lease.take().map(Lease::done).unwrap_or_default();
+            self.lease.take().into_iter().for_each(Lease::done);
         }
     }
 }
@@ -327,14 +325,12 @@ impl route::Settings {
 
     /// What to say when an attempt got no answer: the fault may be the caller's body's.
     fn no_answer(&self, source: SendError, replay: &Replay<Incoming>) -> ProxyError {
-        match replay.check() {
-            Err(NoReplay::Broken) => ProxyError::Body,
-            Err(NoReplay::StoodStill) => ProxyError::BodyStoodStill,
-            Err(NoReplay::BeyondAll) => ProxyError::BodyTooLarge(self.body_limits.whole),
+        match (replay.check(), &source) {
+            (Err(NoReplay::Broken), _) => ProxyError::Body,
+            (Err(NoReplay::StoodStill), _) => ProxyError::BodyStoodStill,
+            (Err(NoReplay::BeyondAll), _) => ProxyError::BodyTooLarge(self.body_limits.whole),
             // The vendor need not answer before it has the whole request.
-            _ if matches!(source, SendError::Silent(_)) && replay.awaits_caller() => {
-                ProxyError::BodyStoodStill
-            }
+            (_, SendError::Silent(_)) if replay.awaits_caller() => ProxyError::BodyStoodStill,
             _ => ProxyError::Upstream { upstream: self.name.clone(), source },
         }
     }
