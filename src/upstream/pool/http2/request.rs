@@ -1,7 +1,5 @@
 //! The form that a request has in HTTP/2, and how to tell that one was not read.
 
-use std::error::Error;
-
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
@@ -9,6 +7,7 @@ use http::header::{
 use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Request, Version};
 
+use crate::causes::find;
 use crate::headers::{list, retain};
 
 /// Scheme and authority stand beside the target, and what frames a body in HTTP/1.1 is gone. The
@@ -53,21 +52,14 @@ pub(super) enum Unread {
 }
 
 pub(super) fn unread(error: &hyper::Error) -> Option<Unread> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            // h2 fails streams with the peer's GOAWAY only when they are beyond the last one that
-            // it names; the others go on, and fail with whatever ends the connection.
-            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-            return match error.is_remote() {
-                true if error.is_go_away() => Some(Unread::GoneAway),
-                true if refused => Some(Unread::Refused),
-                _ => None,
-            };
-        }
-        cause = error.source();
+    let error = find::<h2::Error>(error).filter(|error| error.is_remote())?;
+    // h2 fails streams with the peer's GOAWAY only when they are beyond the last one that it names;
+    // the others go on, and fail with whatever ends the connection.
+    if error.is_go_away() {
+        return Some(Unread::GoneAway);
     }
-    None
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    refused.then_some(Unread::Refused)
 }
 
 #[cfg(test)]
