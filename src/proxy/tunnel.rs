@@ -54,8 +54,10 @@ impl Wish {
     ) {
         let vendor = hyper::upgrade::on(response);
         let caller = self.caller;
+        // Now, for the connection's own hold ends with its HTTP, perhaps before this task begins.
+        let hold = drain.hold();
         tokio::task::spawn_local(async move {
-            let _held = drain.hold();
+            let _hold = hold;
             let joined = async {
                 let (caller, vendor) = tokio::try_join!(caller, vendor).map_err(Broken::Upgrade)?;
                 let (mut caller, mut vendor) = (TokioIo::new(caller), TokioIo::new(vendor));
