@@ -16,6 +16,7 @@ mod gateway_address;
 mod gigabyte;
 mod gone_callers;
 mod guard;
+mod held_open;
 mod house;
 mod injection;
 mod limits;
