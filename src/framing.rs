@@ -27,6 +27,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::telemetry::metrics::Held;
+
 use clock::Clock;
 use reader::{Reader, Wait};
 use watch::Upgrade;
@@ -72,6 +74,8 @@ pub struct Framed<I> {
     is_over: bool,
     /// Bytes that may still be thrown away, once there is nothing to say any more.
     lingering: Option<usize>,
+    /// Counts the connection, as a tunnel too.
+    _counted: Option<Held>,
 }
 
 impl<I> Framed<I> {
@@ -90,6 +94,7 @@ impl<I> Framed<I> {
             is_waiting: false,
             is_over: false,
             lingering: None,
+            _counted: None,
         };
         (framed, watch)
     }
@@ -107,6 +112,10 @@ impl<I> Framed<I> {
         let (mut framed, watch) = Self::new(inner, Bytes::new(), limits);
         framed.refuse(fault);
         (framed, watch)
+    }
+
+    pub fn counted(self, counted: Held) -> Self {
+        Self { _counted: Some(counted), ..self }
     }
 
     pub fn into_inner(self) -> I {

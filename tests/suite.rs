@@ -17,6 +17,7 @@ mod gigabyte;
 mod gone_callers;
 mod guard;
 mod h2c;
+mod held_open;
 mod house;
 mod http2_failures;
 mod http2_streams;

@@ -49,7 +49,8 @@ where
     let counted = Held::new(&context.limits.gauge);
     let limits = context.limits.request;
     let ended = if context.limits.gauge.get() > context.limits.connections as i64 {
-        // Saying so takes a while, in which it shall not keep others out.
+        // Only those who are served count, or callers that come again and again while they are
+        // refused would keep each other out for ever.
         drop(counted);
         http1::serve(Framed::refusing(stream, Fault::Connections), &context).await
     } else {
@@ -59,7 +60,11 @@ where
         };
         match began {
             Some(Beginning::Http1(read)) => {
-                http1::serve(Framed::new(stream, read, limits), &context).await
+                let (framed, watch) = Framed::new(stream, read, limits);
+                http1::serve((framed.counted(counted), watch), &context).await
+            }
+            Some(Beginning::Late) => {
+                http1::serve(Framed::refusing(stream, Fault::HeadTime), &context).await
             }
             Some(Beginning::Http2(read)) => http2::serve(stream, read, &context).await,
             None => return,
@@ -79,6 +84,8 @@ where
 enum Beginning {
     Http1(Bytes),
     Http2(Bytes),
+    /// It took too long to become clear.
+    Late,
 }
 
 /// Reads until it is clear which protocol this is. `None`: the caller went, or said nothing.
@@ -87,20 +94,34 @@ async fn beginning(
     limits: framing::Limits,
 ) -> Option<Beginning> {
     let mut read = BytesMut::with_capacity(FIRST_READ);
-    let mut patience = limits.keep_alive;
+    let first = timeout(limits.keep_alive, stream.read_buf(&mut read)).await.ok()?;
+    if first.ok()? == 0 {
+        return None;
+    }
+    let Ok(is_http2) = timeout(limits.head, begins_as_http2(stream, &mut read)).await else {
+        return Some(Beginning::Late);
+    };
+    Some(match is_http2.ok()? {
+        true => Beginning::Http2(read.freeze()),
+        false => Beginning::Http1(read.freeze()),
+    })
+}
+
+async fn begins_as_http2(
+    stream: &mut (impl AsyncRead + Unpin),
+    read: &mut BytesMut,
+) -> io::Result<bool> {
     loop {
-        let more: Result<io::Result<usize>, _> =
-            timeout(patience, stream.read_buf(&mut read)).await;
-        // What has begun and not gone on in time is for the strict reader to refuse.
-        let is_over = more.map_or(Ok(true), |more| more.map(|amount| amount == 0)).ok()?;
         let known = read.len().min(PREFACE.len());
-        if is_over || read[..known] != PREFACE[..known] {
-            return (!read.is_empty()).then(|| Beginning::Http1(read.freeze()));
+        if read[..known] != PREFACE[..known] {
+            return Ok(false);
         }
         if known == PREFACE.len() {
-            return Some(Beginning::Http2(read.freeze()));
+            return Ok(true);
         }
-        patience = limits.head;
+        if stream.read_buf(read).await? == 0 {
+            return Ok(false);
+        }
     }
 }
 
