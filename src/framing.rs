@@ -189,7 +189,7 @@ impl<I> Framed<I> {
 
     /// hyper may not read again after an answer, because it trusts that the last read, which found
     /// nothing, will wake it. Then what has become possible with the answer begins here.
-    fn rouse_reader(&mut self, cx: &mut Context<'_>) {
+    fn wake_reader(&mut self, cx: &mut Context<'_>) {
         let settled = self.reader.awaits_upgrade() && self.watch.upgrade() != Upgrade::Unknown;
         let resumed = self.reader.awaits_upgrade() && !self.is_answering();
         if settled || resumed || (!self.is_answering() && self.poll_clock(cx).is_ready()) {
@@ -365,7 +365,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<I> {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         ready!(self.written(flushed, cx))?;
         if self.is_waiting {
-            self.rouse_reader(cx);
+            self.wake_reader(cx);
         } else if self.is_answering() && !self.reader.is_within_body() {
             ready!(self.poll_gone(cx))?;
         }
