@@ -31,7 +31,6 @@ use crate::telemetry::metrics::Held;
 
 use clock::Clock;
 use reader::{Reader, Wait};
-use watch::Upgrade;
 
 pub use fault::Fault;
 pub use watch::{Open, Watch};
@@ -118,10 +117,6 @@ impl<I> Framed<I> {
         Self { _counted: Some(counted), ..self }
     }
 
-    pub fn into_inner(self) -> I {
-        self.inner
-    }
-
     fn refuse(&mut self, fault: Fault) {
         self.reader.refuse(fault);
         self.tell();
@@ -134,7 +129,6 @@ impl<I> Framed<I> {
         {
             self.watch.set_fault(self.reader.requests() - 1, fault);
         }
-        self.watch.set_unfinished(self.reader.is_unfinished());
     }
 
     fn is_answering(&self) -> bool {
@@ -143,19 +137,12 @@ impl<I> Framed<I> {
 
     /// Goes on with HTTP after a request for an upgrade that did not get it; `false`: nobody knows.
     fn resume_http(&mut self) -> bool {
-        if self.watch.upgrade() == Upgrade::Unknown && self.is_answering() {
+        if !self.watch.is_tunnel() && self.is_answering() {
             return false;
         }
         self.reader.resume();
-        self.note_request();
-        true
-    }
-
-    fn note_request(&mut self) {
-        if self.reader.awaits_upgrade() {
-            self.watch.ask_for_upgrade();
-        }
         self.tell();
+        true
     }
 
     /// What the clock has to measure now, and how long it may last.
@@ -190,7 +177,7 @@ impl<I> Framed<I> {
     /// hyper may not read again after an answer, because it trusts that the last read, which found
     /// nothing, will wake it. Then what has become possible with the answer begins here.
     fn wake_reader(&mut self, cx: &mut Context<'_>) {
-        let settled = self.reader.awaits_upgrade() && self.watch.upgrade() != Upgrade::Unknown;
+        let settled = self.reader.awaits_upgrade() && self.watch.is_tunnel();
         let resumed = self.reader.awaits_upgrade() && !self.is_answering();
         if settled || resumed || (!self.is_answering() && self.poll_clock(cx).is_ready()) {
             self.is_waiting = false;
@@ -207,7 +194,7 @@ impl<I> Framed<I> {
             self.writing.stop();
             return written;
         }
-        if self.reader.is_tunnel() || self.watch.upgrade() == Upgrade::Tunnel {
+        if self.reader.is_tunnel() || self.watch.is_tunnel() {
             return Poll::Pending;
         }
         ready!(self.writing.poll(self.limits.idle, cx));
@@ -263,7 +250,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Framed<I> {
             if let Some(fault) = this.reader.failure() {
                 return Poll::Ready(Err(fault.into_error()));
             }
-            if !this.reader.is_tunnel() && this.watch.upgrade() == Upgrade::Tunnel {
+            if !this.reader.is_tunnel() && this.watch.is_tunnel() {
                 this.reader.tunnel();
                 this.tell();
                 continue;
@@ -289,7 +276,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Framed<I> {
                 if this.wait != Wait::Head || this.reader.requests() != before {
                     this.reading.stop();
                 }
-                this.note_request();
+                this.tell();
                 if passed > 0 {
                     break;
                 }

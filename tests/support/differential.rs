@@ -104,11 +104,11 @@ async fn see(
     watch: Option<Arc<Watch>>,
     served: Arc<Mutex<Served>>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let _open = watch.as_ref().map(Watch::open);
+    let (_open, fault) = watch.as_ref().map(Watch::begin).unzip();
     let mut answer = Response::new(Empty::new());
     // Not a success: that would begin a tunnel for CONNECT.
     *answer.status_mut() = StatusCode::NOT_FOUND;
-    if let Some(fault) = watch.and_then(|watch| watch.next_request()) {
+    if let Some(fault) = fault.flatten() {
         served.lock().expect("a list").fault = Some(fault);
         return Ok(answer);
     }

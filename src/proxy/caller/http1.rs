@@ -29,7 +29,7 @@ where
 {
     let Context { entrance, proxy, limits, drain } = context;
     let service = service_fn(|request: Request<Incoming>| {
-        let (open, fault, watch) = (watch.open(), watch.next_request(), &watch);
+        let ((open, fault), watch) = (watch.begin(), &watch);
         async move {
             let answer = match fault {
                 Some(fault) => proxy.refuse(*entrance, fault),
