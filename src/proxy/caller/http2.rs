@@ -124,19 +124,21 @@ impl Streams {
 
     /// Completes when nothing has moved for too long.
     async fn over(&self, limits: Limits) -> Over {
+        // What is waited for changes meanwhile: it is looked at often enough for either limit.
+        let pause = limits.keep_alive.min(limits.idle);
         loop {
             let (oldest, is_unused) = self.look();
             let limit = if is_unused { limits.keep_alive } else { limits.idle };
             let now = Instant::now();
-            let Some(since) = oldest else {
+            let next = match oldest {
+                Some(since) if now >= since + limit => {
+                    return if is_unused { Over::Unused } else { Over::Unread };
+                }
+                Some(since) => (since + limit).min(now + pause),
                 // The vendor is waited for, and has a limit of its own.
-                sleep_until(now + limit).await;
-                continue;
+                None => now + pause,
             };
-            if now >= since + limit {
-                return if is_unused { Over::Unused } else { Over::Unread };
-            }
-            sleep_until(since + limit).await;
+            sleep_until(next).await;
         }
     }
 
