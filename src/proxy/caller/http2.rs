@@ -129,8 +129,9 @@ impl Streams {
             let limit = if is_unused { limits.keep_alive } else { limits.idle };
             let now = Instant::now();
             let Some(since) = oldest else {
-                // The vendor is waited for, and has a limit of its own.
-                sleep_until(now + limit).await;
+                // The vendor is waited for, and has a limit of its own. Its answer may be the last for
+                // long, so this must not sleep through the time between two requests.
+                sleep_until(now + limits.idle.min(limits.keep_alive)).await;
                 continue;
             };
             if now >= since + limit {
