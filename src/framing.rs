@@ -27,6 +27,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::telemetry::metrics::Held;
+
 use clock::Clock;
 use reader::{Reader, Wait};
 use watch::Upgrade;
@@ -72,6 +74,8 @@ pub struct Framed<I> {
     is_over: bool,
     /// Bytes that may still be thrown away, once there is nothing to say any more.
     lingering: Option<usize>,
+    /// Counts the connection, as a tunnel too.
+    _counted: Option<Held>,
 }
 
 impl<I> Framed<I> {
@@ -90,6 +94,7 @@ impl<I> Framed<I> {
             is_waiting: false,
             is_over: false,
             lingering: None,
+            _counted: None,
         };
         (framed, watch)
     }
@@ -107,6 +112,10 @@ impl<I> Framed<I> {
         let (mut framed, watch) = Self::new(inner, Bytes::new(), limits);
         framed.refuse(fault);
         (framed, watch)
+    }
+
+    pub fn counted(self, counted: Held) -> Self {
+        Self { _counted: Some(counted), ..self }
     }
 
     pub fn into_inner(self) -> I {
@@ -180,7 +189,7 @@ impl<I> Framed<I> {
 
     /// hyper may not read again after an answer, because it trusts that the last read, which found
     /// nothing, will wake it. Then what has become possible with the answer begins here.
-    fn rouse_reader(&mut self, cx: &mut Context<'_>) {
+    fn wake_reader(&mut self, cx: &mut Context<'_>) {
         let settled = self.reader.awaits_upgrade() && self.watch.upgrade() != Upgrade::Unknown;
         let resumed = self.reader.awaits_upgrade() && !self.is_answering();
         if settled || resumed || (!self.is_answering() && self.poll_clock(cx).is_ready()) {
@@ -356,7 +365,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<I> {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         ready!(self.written(flushed, cx))?;
         if self.is_waiting {
-            self.rouse_reader(cx);
+            self.wake_reader(cx);
         } else if self.is_answering() && !self.reader.is_within_body() {
             ready!(self.poll_gone(cx))?;
         }

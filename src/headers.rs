@@ -1,8 +1,6 @@
 //! What is known of header fields: which end at the next hop, which ones a browser sends, and what
 //! a `Host` names.
 
-use std::sync::LazyLock;
-
 use http::header::{self, HeaderMap, HeaderName};
 
 /// Names to be taken out of a header, found with one pass over it.
@@ -33,21 +31,26 @@ impl NameSet {
             && self.names.iter().any(|known| known.bytes().eq(name.bytes().map(fold)))
     }
 
-    /// Whether a field of one of these names is there.
-    pub fn is_in(&self, headers: &HeaderMap) -> bool {
-        headers.keys().any(|name| self.contains(name.as_str()))
-    }
-
     /// Takes every field of these names out.
     pub fn remove_from(&self, headers: &mut HeaderMap) {
-        if self.is_in(headers) {
-            retain(headers, |name| !self.contains(name.as_str()));
-        }
+        retain(headers, |name| !self.contains(name.as_str()));
     }
 }
 
 /// Keeps these fields, in their order: `HeaderMap::remove` puts the last field into the gap.
 pub fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    let Some(first) = headers.keys().position(|name| !keep(name)) else { return };
+    if headers.keys().skip(first + 1).any(&keep) {
+        retain_in_new_map(headers, keep);
+        return;
+    }
+    // Behind the last one that stays there is no order to keep.
+    while let Some(name) = headers.keys().nth(first).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn retain_in_new_map(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     let all = std::mem::replace(headers, HeaderMap::with_capacity(headers.keys_len()));
     let mut last = None;
     for (name, value) in all {
@@ -64,19 +67,20 @@ pub fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
 /// Takes out what is meant for this hop alone (RFC 9110, 7.6.1): the fields that `Connection`
 /// names, and the known ones. `Trailer` stays: it announces what travels on.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    static KNOWN: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(HOP_BY_HOP));
-    if !KNOWN.is_in(headers) {
+    if !headers.keys().any(is_of_this_hop) {
         return;
     }
-    let named: Vec<HeaderName> =
-        connection_options(headers).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    let named: Vec<HeaderName> = connection_options(headers)
+        .filter(|option| !matches!(*option, b"keep-alive" | b"close"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !FRAMING.contains(name))
+        .collect();
     // A coding overrides the length (RFC 9112, 6.3), which would cut the body once it stands alone.
     let coded = headers.contains_key(header::TRANSFER_ENCODING);
     retain(headers, |name| {
-        let of_this_hop = KNOWN.contains(name.as_str())
-            || named.contains(name) && !FRAMING.contains(name)
-            || coded && name == header::CONTENT_LENGTH;
-        !of_this_hop
+        let ends_here =
+            is_of_this_hop(name) || named.contains(name) || coded && name == header::CONTENT_LENGTH;
+        !ends_here
     });
 }
 
@@ -90,6 +94,17 @@ pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 pub fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// Whether a body was put into a transfer coding that reading it does not undo. We ask for none, so
+/// none may come (RFC 9112, 7).
+pub fn has_unknown_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) => !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => true,
+    }
 }
 
 /// The length that a head announces.
@@ -132,20 +147,27 @@ fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
     authority.eq_ignore_ascii_case(host.as_bytes())
 }
 
+/// Whether a field ends at the next hop, whatever `Connection` says; `_` counts as `-`, as servers
+/// behind CGI rules take it.
+fn is_of_this_hop(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let known: &[&str] = match name.len() {
+        2 => &["te"],
+        7 => &["upgrade"],
+        10 => &["connection", "keep-alive"],
+        16 => &["proxy-connection"],
+        17 => &["transfer-encoding"],
+        18 => &["proxy-authenticate"],
+        19 => &["proxy-authorization"],
+        _ => return false,
+    };
+    let is_same = |(a, b): (u8, u8)| a == b || a == b'_' && b == b'-';
+    known.iter().any(|known| name.bytes().zip(known.bytes()).all(is_same))
+}
+
 fn fold(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
 }
-
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// What `Connection` must not take out, though it may try.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::HOST];

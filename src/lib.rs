@@ -7,7 +7,7 @@
 //! # How a request travels
 //!
 //! ```text
-//! caller ─▶ proxy::listener ─▶ route ─▶ guard ─▶ strip ─▶ inject ─▶ upstream::pool ─▶ vendor
+//! caller ─▶ proxy::caller ───▶ route ─▶ guard ─▶ strip ─▶ inject ─▶ upstream::pool ─▶ vendor
 //!                                                           ▲  ▲                        │
 //!            body::replay (keeps the body for a second try) ┘  │ token::cache           ▼
 //! caller ◀─ proxy::reply ◀──────────────────────── proxy::inspect (looks at the head) ◀─┘
@@ -15,6 +15,9 @@
 //!                                                     ▼
 //!             token::refresher ─▶ wire ─▶ provider ─▶ store (saved) ─▶ cache (published)
 //! ```
+//!
+//! What a caller says in HTTP/1 passes through [`framing`] first, which is strict; HTTP/2 is put into
+//! the form of HTTP/1 before it is routed, and out of it again if the vendor speaks HTTP/2.
 //!
 //! # The floors of the house
 //!

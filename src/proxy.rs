@@ -42,7 +42,7 @@ use head::Head;
 use reply::ReplyBody;
 use retry::{Retry, Skip};
 use route::{Entrance, Found, Route, Routes};
-use tunnel::Wish;
+use tunnel::UpgradeRequest;
 use vendor_body::{Flight, VendorBody};
 
 /// A worker's proxy.
@@ -100,7 +100,6 @@ impl Proxy {
     /// Answers what could not be read as a request.
     pub fn refuse(&self, entrance: Entrance, fault: Fault) -> Response<ReplyBody> {
         let settings = self.routes.at(entrance).map(|route| &*route.settings);
-        self.metrics.malformed(fault.name());
         let answer = self.own_answer(settings, &Method::GET, &ProxyError::Malformed(fault));
         let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
         requests.of_unknown_method(answer.status());
@@ -119,6 +118,7 @@ impl Proxy {
         let answer = reply::problem(error, envelope, &request_id);
         let limits = settings.map_or(self.metrics.unrouted_limits(), |s| &s.metrics.limits);
         error.limit().inspect(|limit| limits.reached(*limit));
+        error.malformed().inspect(|fault| self.metrics.malformed(fault.name()));
         let upstream = settings.map_or("", |settings| settings.name.as_str());
         let (kind, detail) = (reply::kind(error), causes(error));
         if !answer.status().is_server_error() {
@@ -150,7 +150,7 @@ impl Proxy {
         let mut flight = Flight::new(settings.metrics.clone(), Instant::now());
         let (parts, body) = request.into_parts();
         settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
-        settings.admit_one_more(&body)?;
+        settings.admit(&body)?;
         let mut head = Head::new(route, parts, target, &body);
         let passed = &settings.metrics.request_bytes;
         flight.replay = Replay::new(body, settings.body_limits, passed);
@@ -158,7 +158,7 @@ impl Proxy {
         let token = current(route).await?;
         let mut first = attempt(route, &head, &flight.replay, &token).await?;
         let Some(rejected) = &first.rejected else {
-            return Ok(self.hand_on(first, route, flight, None, head.wish.take()));
+            return Ok(self.hand_on(first, route, flight, None, head.upgrade.take()));
         };
         route.note_rejection(rejected);
         if rejected.verdict != Verdict::Expired {
@@ -193,10 +193,8 @@ impl Proxy {
             Some(rejected) if rejected.verdict == Verdict::Expired => Retry::RejectedAgain,
             _ => Retry::Recovered,
         };
-        if let Some(rejected) = &second.rejected {
-            route.note_rejection(rejected);
-        }
-        Ok(self.hand_on(second, route, flight, Some(outcome), head.wish.take()))
+        second.rejected.iter().for_each(|rejected| route.note_rejection(rejected));
+        Ok(self.hand_on(second, route, flight, Some(outcome), head.upgrade.take()))
     }
 
     /// The vendor's answer, unchanged but for hop-by-hop fields and, when a rejection was met, the
@@ -207,11 +205,12 @@ impl Proxy {
         route: &Route,
         mut flight: Flight,
         retry: Option<Retry>,
-        wish: Option<Box<Wish>>,
+        upgrade: Option<Box<UpgradeRequest>>,
     ) -> Response<ReplyBody> {
         let settings = &route.settings;
         let Answer { mut response, lease, .. } = answer;
-        let protocols = response.headers().get(UPGRADE).cloned();
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let protocols = switches.then(|| response.headers().get(UPGRADE).cloned()).flatten();
         flight.note_end(response.headers());
         // Every server on the way says its own version (RFC 9110, 2.5).
         *response.version_mut() = Version::HTTP_11;
@@ -220,10 +219,9 @@ impl Proxy {
             response.headers_mut().insert(reply::RETRY_HEADER, retry.header());
             settings.note_retry(retry);
         }
-        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if let Some(wish) = wish.filter(|_| switches) {
-            tunnel::say(response.headers_mut(), protocols.as_ref());
-            wish.grant(&mut response, lease, flight, self.drain.clone());
+        if let Some(upgrade) = upgrade.filter(|_| switches) {
+            tunnel::set_fields(response.headers_mut(), protocols.as_ref());
+            upgrade.establish(&mut response, lease, flight, self.drain.clone());
             return response.map(|_| ReplyBody::Own(None));
         }
         // Seeing a body that has ended, hyper would take the length out.
@@ -263,10 +261,13 @@ async fn attempt(
     };
     settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
+    if crate::headers::has_unknown_coding(response.headers()) {
+        return Err(settings.no_answer(SendError::Coding, replay));
+    }
     let knows_its_end = lease.is_stream();
     let mut response = response.map(|body| Peeked::new(body, knows_its_end));
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return match &head.wish {
+        return match &head.upgrade {
             Some(_) => Ok(Answer { response, lease: Some(lease), rejected: None }),
             None => Err(settings.no_answer(SendError::Switched, replay)),
         };
@@ -293,7 +294,7 @@ impl Answer {
     async fn settle(&mut self, limit: u64, flight: &Flight) {
         let _ = timeout(SETTLE_TIME, self.response.body_mut().read_to_end(limit)).await;
         if self.response.body().is_complete() && flight.replay.has_ended() {
-            self.lease.take().map(Lease::done).unwrap_or_default();
+            self.lease.take().into_iter().for_each(Lease::done);
         }
     }
 }
@@ -310,7 +311,7 @@ impl Route {
 }
 
 impl route::Settings {
-    fn admit_one_more(&self, body: &Incoming) -> Result<(), ProxyError> {
+    fn admit(&self, body: &Incoming) -> Result<(), ProxyError> {
         if self.metrics.in_flight.get() > i64::from(self.most_in_flight) {
             let (upstream, limit) = (self.name.clone(), self.most_in_flight);
             return Err(ProxyError::TooManyRequests { upstream, limit });
@@ -324,10 +325,14 @@ impl route::Settings {
 
     /// What to say when an attempt got no answer: the fault may be the caller's body's.
     fn no_answer(&self, source: SendError, replay: &Replay<Incoming>) -> ProxyError {
-        match replay.check() {
-            Err(NoReplay::Broken) => ProxyError::Body,
-            Err(NoReplay::StoodStill) => ProxyError::BodyStoodStill,
-            Err(NoReplay::BeyondAll) => ProxyError::BodyTooLarge(self.body_limits.whole),
+        match (replay.check(), &source) {
+            (Err(NoReplay::Broken), source) => {
+                Fault::find(source).map_or(ProxyError::BodyBroken, ProxyError::BodyMalformed)
+            }
+            (Err(NoReplay::StoodStill), _) => ProxyError::BodyStoodStill,
+            (Err(NoReplay::BeyondAll), _) => ProxyError::BodyTooLarge(self.body_limits.whole),
+            // The vendor need not answer before it has the whole request.
+            (_, SendError::Silent(_)) if replay.awaits_caller() => ProxyError::BodyStoodStill,
             _ => ProxyError::Upstream { upstream: self.name.clone(), source },
         }
     }

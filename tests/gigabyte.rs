@@ -113,14 +113,44 @@ async fn p03_callers_who_do_not_read_cost_little_memory() {
         callers.push(caller);
         let mut hand = hand.arrives().await;
         hand.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await;
-        pourers.spawn(async move { hand.send_until_blocked(64 << 20).await });
+        pourers.spawn(async move { (hand.send_until_blocked(64 << 20).await, hand) });
     }
+    let mut hands = Vec::new();
     let mut sent = 0;
     while let Some(one) = soon("all are blocked", pourers.join_next()).await {
-        sent += one.expect("no panic");
+        let (count, hand) = one.expect("no panic");
+        sent += count;
+        hands.push(hand);
     }
     println!("{sent} bytes were taken for {CALLERS} callers who do not read");
     running.assert_grown_by_less_than(CALLERS, begun, "unread answers");
+}
+
+/// Besides, `replay.max_body` may be kept of each until it has passed: 1 MiB.
+#[tokio::test]
+async fn p03_vendors_who_do_not_read_cost_little_memory() {
+    const UPLOADS: u64 = 50;
+    let running = Running::start().await;
+    let (begun, _) = running.memory();
+    let mut pourers = tokio::task::JoinSet::new();
+    let mut hands = Vec::new();
+    for _ in 0..UPLOADS {
+        let hand = running.vendor.by_hand();
+        let mut caller = Caller::to(&running.address).await;
+        let head = "PUT /openapi/x HTTP/1.1\r\nHost: localhost\r\n";
+        caller.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{GIBIBYTE:x}\r\n")).await;
+        hands.push(hand.arrives().await);
+        pourers.spawn(async move { (caller.send_until_blocked(64 << 20).await, caller) });
+    }
+    let mut callers = Vec::new();
+    let mut sent = 0;
+    while let Some(one) = soon("all are blocked", pourers.join_next()).await {
+        let (count, caller) = one.expect("no panic");
+        sent += count;
+        callers.push(caller);
+    }
+    println!("{sent} bytes were taken for {UPLOADS} vendors who do not read");
+    running.assert_grown_by_less_than(2 * UPLOADS, begun, "unread uploads");
 }
 
 fn body_of(read: &[u8]) -> &[u8] {

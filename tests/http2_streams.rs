@@ -77,6 +77,31 @@ async fn p04_trailers_pass_in_both_directions() {
     assert!(raw.ends_with("0\r\nx-end: 9\r\n\r\n"), "{answer:?}");
 }
 
+/// A name that the gateway injects must not come in by this door, nor what frames a message.
+#[tokio::test]
+async fn p02_trailers_cannot_shadow_what_the_gateway_has_set() {
+    let (mut vendor, stage) = stage().await;
+    let mut peer = None;
+    for name in ["OGW_ACCESS_TOKEN", "ogw-access-token", "X-Unannounced"] {
+        for announced in ["", "Trailer: OGW_ACCESS_TOKEN, ogw-access-token, X-Sum\r\n"] {
+            let framing = format!("{announced}Transfer-Encoding: chunked");
+            let body = format!("3\r\none\r\n0\r\n{name}: mine\r\nX-Sum: 7\r\n\r\n");
+            let mut caller = call(&stage, post(&framing) + &body).await;
+            if peer.is_none() {
+                peer = Some(vendor.peer(&[]).await);
+            }
+            let peer = peer.as_mut().expect("a connection");
+            let (stream, ..) = peer.head().await;
+            let (body, trailers) = peer.body(stream).await;
+            assert_eq!(body, b"one");
+            assert!(trailers.iter().all(|(_, value)| value != "mine"), "{trailers:?}");
+            assert_eq!(field(&trailers, "x-sum"), (!announced.is_empty()).then_some("7"));
+            peer.answer(stream, "200", "{}").await;
+            assert_eq!(caller.answer().await.status(), 200);
+        }
+    }
+}
+
 /// More than both sides could hold, so that it gets through only if it is handed on.
 #[tokio::test]
 async fn p03_much_passes_in_each_direction() {

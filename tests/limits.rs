@@ -99,7 +99,8 @@ async fn p27_an_endless_head_is_refused_before_its_end() {
 #[tokio::test]
 async fn p27_a_head_has_its_time() {
     let config = "limits.head = '100ms'";
-    for begun in ["G", "GET /x HTTP/1.1\r\n", "GET /x HTTP/1.1\r\nHost: localhost\r\nX-Half: "] {
+    for begun in ["G", "P", "GET /x HTTP/1.1\r\n", "GET /x HTTP/1.1\r\nHost: localhost\r\nX-Half: "]
+    {
         assert_refused(config, begun, (408, "request-timeout"), "head").await;
     }
 }
@@ -147,6 +148,18 @@ async fn p27_an_upload_that_stands_still_is_answered_and_taken_back() {
         assert!(sent.ends_with("half") || sent.ends_with("half\r\n"), "{sent}");
         assert_eq!(reached(&stage, "idle").await, 1.0);
     }
+}
+
+/// The vendor need not answer before it has the whole request.
+#[tokio::test]
+async fn p28_a_silence_of_the_callers_is_not_said_to_be_the_vendors() {
+    let (vendor, stage) = stage("upstream.aiclk.timeouts.first_byte = '100ms'").await;
+    let hand = vendor.by_hand();
+    let mut caller = stage.caller("aiclk").await;
+    caller.send(put("Content-Length: 10") + "half").await;
+    let _hand = hand.arrives().await;
+    assert_own(&caller.answer().await, 408, "request-timeout");
+    assert_eq!((reached(&stage, "idle").await, reached(&stage, "first_byte").await), (1.0, 0.0));
 }
 
 #[tokio::test]
@@ -236,6 +249,11 @@ async fn p27_callers_have_so_many_connections_at_a_time() {
     assert_own(&third.answer().await, 503, "too-many-connections");
     assert_eq!(third.rest_without_reset().await, b"");
     assert_eq!(reached(&stage, "connections").await, 1.0);
+    // Whoever is refused and stays, for a while, does not count.
+    stage.metric_becomes("tokenward_caller_connections", &[], 2.0).await;
+    let mut fourth = stage.caller("aiclk").await;
+    assert_own(&fourth.answer().await, 503, "too-many-connections");
+    assert_eq!(stage.metric("tokenward_caller_connections", &[]).await, 2.0);
     first.send(GET).await;
     assert_eq!(first.answer().await.status(), 200, "those that are there go on");
     drop(second);

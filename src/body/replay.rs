@@ -140,17 +140,19 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
 
     /// Completes with `meanwhile`; until then the attempt under way reads no more of the body.
     pub async fn paused<T>(&self, meanwhile: impl Future<Output = T>) -> T {
-        self.pause();
+        let Self::Tee(shared) = self else { return meanwhile.await };
+        let before = std::mem::replace(&mut shared.borrow_mut().paused, true);
         let result = meanwhile.await;
-        self.go_on();
+        if !before {
+            self.go_on();
+        }
         result
     }
 
     /// The attempt under way reads no more of the body until it may go on.
     pub fn pause(&self) {
-        if let Self::Tee(shared) = self {
-            shared.borrow_mut().paused = true;
-        }
+        let Self::Tee(shared) = self else { return };
+        shared.borrow_mut().paused = true;
     }
 
     pub fn go_on(&self) {
@@ -195,14 +197,19 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
         }
     }
 
+    /// Whether the body cannot go on because its caller has sent no more of it.
+    pub fn awaits_caller(&self) -> bool {
+        let Self::Tee(shared) = self else { return false };
+        let state = shared.borrow();
+        state.waiting.is_some() && !state.paused
+    }
+
     /// Whether the next attempt would send the same body to the byte.
     ///
     /// # Errors
     /// Why not.
     pub fn check(&self) -> Result<(), NoReplay> {
-        let Self::Tee(shared) = self else {
-            return Ok(());
-        };
+        let Self::Tee(shared) = self else { return Ok(()) };
         let state = shared.borrow();
         match (&state.kept, state.failure) {
             (_, Some(failure)) => Err(failure),
@@ -352,6 +359,7 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Shared<B> {
         if self.ended {
             return Poll::Ready(None);
         }
+        self.waiting = None;
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => {
                 self.waiting = Some(cx.waker().clone());

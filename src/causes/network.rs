@@ -42,6 +42,13 @@ pub fn find_io<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     chain(error).filter_map(|error| error.downcast_ref()).last()
 }
 
+/// Whether time that ran out is among the causes.
+pub fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    chain(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == ErrorKind::TimedOut)
+}
+
 // === impl Peer ===
 
 impl fmt::Display for Peer {
@@ -83,6 +90,15 @@ pub const ADVICE: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_is_found_wherever_it_is() {
+        let inner = io::Error::from(ErrorKind::TimedOut);
+        let wrapped = io::Error::other(io::Error::new(ErrorKind::InvalidData, inner));
+        assert!(is_timeout(&wrapped));
+        assert!(is_timeout(&io::Error::new(ErrorKind::TimedOut, "said in words")));
+        assert!(!is_timeout(&io::Error::other(io::Error::from(ErrorKind::BrokenPipe))));
+    }
 
     #[test]
     fn a_peer_is_shown_with_the_way_to_it_where_that_is_another() {

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::causes::causes;
+use crate::causes::network::is_timeout;
 use crate::drain::Drain;
 use crate::framing::{self, Fault, Framed};
 use crate::telemetry::metrics::{Held, Limit};
@@ -45,9 +46,12 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let _hold = context.drain.hold();
-    let _counted = Held::new(&context.limits.gauge);
+    let counted = Held::new(&context.limits.gauge);
     let limits = context.limits.request;
     let ended = if context.limits.gauge.get() > context.limits.connections as i64 {
+        // Only those who are served count, or callers that come again and again while they are
+        // refused would keep each other out for ever.
+        drop(counted);
         http1::serve(Framed::refusing(stream, Fault::Connections), &context).await
     } else {
         let began = tokio::select! {
@@ -56,14 +60,19 @@ where
         };
         match began {
             Some(Beginning::Http1(read)) => {
-                http1::serve(Framed::new(stream, read, limits), &context).await
+                let (framed, watch) = Framed::new(stream, read, limits);
+                http1::serve((framed.counted(counted), watch), &context).await
+            }
+            Some(Beginning::Late) => {
+                http1::serve(Framed::refusing(stream, Fault::HeadTime), &context).await
             }
             Some(Beginning::Http2(read)) => http2::serve(stream, read, &context).await,
             None => return,
         }
     };
     if let Err(error) = ended {
-        if is_late(&error) {
+        // Its caller did not take the answer.
+        if is_timeout(&error) {
             context.proxy.unread(context.entrance);
         }
         debug!(error = causes(&error), "a caller's connection ended badly");
@@ -75,6 +84,8 @@ where
 enum Beginning {
     Http1(Bytes),
     Http2(Bytes),
+    /// It took too long to become clear.
+    Late,
 }
 
 /// Reads until it is clear which protocol this is. `None`: the caller went, or said nothing.
@@ -83,32 +94,35 @@ async fn beginning(
     limits: framing::Limits,
 ) -> Option<Beginning> {
     let mut read = BytesMut::with_capacity(FIRST_READ);
-    let mut patience = limits.keep_alive;
-    loop {
-        let more: io::Result<usize> = timeout(patience, stream.read_buf(&mut read)).await.ok()?;
-        let is_over = more.ok()? == 0;
-        let known = read.len().min(PREFACE.len());
-        if is_over || read[..known] != PREFACE[..known] {
-            return (!read.is_empty()).then(|| Beginning::Http1(read.freeze()));
-        }
-        if known == PREFACE.len() {
-            return Some(Beginning::Http2(read.freeze()));
-        }
-        patience = limits.head;
+    let first = timeout(limits.keep_alive, stream.read_buf(&mut read)).await.ok()?;
+    if first.ok()? == 0 {
+        return None;
     }
+    let Ok(is_http2) = timeout(limits.head, begins_as_http2(stream, &mut read)).await else {
+        return Some(Beginning::Late);
+    };
+    Some(match is_http2.ok()? {
+        true => Beginning::Http2(read.freeze()),
+        false => Beginning::Http1(read.freeze()),
+    })
 }
 
-/// Whether a connection was ended because its caller did not read.
-fn is_late(error: &hyper::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
-            return true;
+async fn begins_as_http2(
+    stream: &mut (impl AsyncRead + Unpin),
+    read: &mut BytesMut,
+) -> io::Result<bool> {
+    loop {
+        let known = read.len().min(PREFACE.len());
+        if read[..known] != PREFACE[..known] {
+            return Ok(false);
         }
-        cause = error.source();
+        if known == PREFACE.len() {
+            return Ok(true);
+        }
+        if stream.read_buf(read).await? == 0 {
+            return Ok(false);
+        }
     }
-    false
 }
 
 impl Proxy {

@@ -31,8 +31,11 @@ pub enum ProxyError {
     #[error("{0}")]
     Refused(#[from] Refusal),
     /// The caller's: the vendor has not got the whole of it, and has not answered.
-    #[error("the body of this request broke off, or its chunks are no chunks")]
-    Body,
+    #[error("the body of this request broke off")]
+    BodyBroken,
+    /// The caller's.
+    #[error("{0}")]
+    BodyMalformed(Fault),
     /// The caller's.
     #[error("the body of this request did not go on")]
     BodyStoodStill,
@@ -71,7 +74,19 @@ impl ProxyError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NoToken { source, .. } => Some(source.retry_after),
-            Self::TooManyRequests { .. } | Self::Malformed(Fault::Connections) => Some(A_MOMENT),
+            Self::TooManyRequests { .. } | Self::Malformed(Fault::Connections) => {
+                Some(RETRY_WHEN_BUSY)
+            }
+            _ => None,
+        }
+    }
+
+    /// What of the request is no proper HTTP.
+    pub fn malformed(&self) -> Option<Fault> {
+        match self {
+            Self::Malformed(fault) | Self::BodyMalformed(fault) if self.limit().is_none() => {
+                Some(*fault)
+            }
             _ => None,
         }
     }
@@ -101,4 +116,4 @@ impl ProxyError {
 }
 
 /// Until one of many requests has ended.
-const A_MOMENT: Duration = Duration::from_secs(1);
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use crate::token::cache::Live;
 
 use super::error::ProxyError;
 use super::route::Route;
-use super::tunnel::Wish;
+use super::tunnel::UpgradeRequest;
 use super::{inject, proceed};
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Head {
     headers: HeaderMap,
     /// The caller sends its body when it is told to.
     pub(super) expects: bool,
-    pub(super) wish: Option<Box<Wish>>,
+    pub(super) upgrade: Option<Box<UpgradeRequest>>,
 }
 
 impl Head {
@@ -32,7 +32,7 @@ impl Head {
         body: &Incoming,
     ) -> Self {
         let settings = &route.settings;
-        let wish = Wish::of(&mut parts, body).map(Box::new);
+        let upgrade = UpgradeRequest::of(&mut parts, body).map(Box::new);
         let Parts { method, mut headers, version, .. } = parts;
         let trailers = crate::headers::takes_trailers(&headers);
         settings.strip.headers(&mut headers);
@@ -42,14 +42,14 @@ impl Head {
             // Left to itself, hyper drops such a body of a GET.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        if let Some(wish) = &wish {
-            wish.say(&mut headers);
+        if let Some(upgrade) = &upgrade {
+            upgrade.set_fields(&mut headers);
         } else if trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
         let target = settings.strip.target(&target).unwrap_or(target);
-        Self { method, target, headers, expects, wish }
+        Self { method, target, headers, expects, upgrade }
     }
 
     pub(super) fn request(

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::warn;
@@ -46,6 +47,9 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
                 let (stream, _) = listener.accept().await?;
                 // Small answers must not wait for acknowledgements.
                 let _ = stream.set_nodelay(true);
+                // A caller that reads slowly is seen to read: left to itself, the kernel holds
+                // megabytes, and tells of room only when a third of them is gone.
+                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
                 Ok(stream)
             };
             accept_all(accept, context).await;
@@ -82,4 +86,6 @@ where
     }
 }
 
+/// What a connection's socket may hold beyond what its network takes.
+const UNSENT: u32 = 128 << 10;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);

@@ -66,7 +66,9 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::TargetTooLong => {
             (StatusCode::URI_TOO_LONG, "target-too-long", "Target too long")
         }
-        ProxyError::Body => (StatusCode::BAD_REQUEST, "body-broken", "Request body broken"),
+        ProxyError::BodyBroken | ProxyError::BodyMalformed(_) => {
+            (StatusCode::BAD_REQUEST, "body-broken", "Request body broken")
+        }
         ProxyError::BodyStoodStill => {
             (StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request not in time")
         }

@@ -8,6 +8,7 @@ use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
+use tokio_util::io::InspectReader;
 use tracing::debug;
 
 use crate::body::replay::ReplayBody;
@@ -20,13 +21,13 @@ use super::vendor_body::Flight;
 
 /// What a caller wants to speak instead of HTTP.
 #[derive(Debug)]
-pub struct Wish {
+pub struct UpgradeRequest {
     protocols: HeaderValue,
     caller: OnUpgrade,
 }
 
-impl Wish {
-    /// Takes the wish out of a request. HTTP/2 over plain TCP is not taken for one: whoever wants
+impl UpgradeRequest {
+    /// Takes it out of a request. HTTP/2 over plain TCP is not taken for one: whoever wants
     /// that speaks it from the first byte on.
     pub fn of(parts: &mut Parts, body: &Incoming) -> Option<Self> {
         let protocols = parts.headers.get(UPGRADE)?;
@@ -40,12 +41,12 @@ impl Wish {
     }
 
     /// Both fields are of one hop, so they are said anew.
-    pub fn say(&self, headers: &mut HeaderMap) {
-        say(headers, Some(&self.protocols));
+    pub fn set_fields(&self, headers: &mut HeaderMap) {
+        set_fields(headers, Some(&self.protocols));
     }
 
     /// Joins the two connections as soon as each has said its last word of HTTP.
-    pub fn grant<B>(
+    pub fn establish<B>(
         self,
         response: &mut Response<B>,
         lease: Option<Lease<ReplayBody<Incoming>>>,
@@ -54,20 +55,21 @@ impl Wish {
     ) {
         let vendor = hyper::upgrade::on(response);
         let caller = self.caller;
+        // Now, for the connection's own hold ends with its HTTP, perhaps before this task begins.
+        let hold = drain.hold();
         tokio::task::spawn_local(async move {
-            let _held = drain.hold();
+            let (_hold, metrics) = (hold, flight.metrics());
             let joined = async {
                 let (caller, vendor) = tokio::try_join!(caller, vendor).map_err(Broken::Upgrade)?;
-                let (mut caller, mut vendor) = (TokioIo::new(caller), TokioIo::new(vendor));
+                let up = |bytes: &[u8]| metrics.request_bytes.inc_by(bytes.len() as u64);
+                let down = |bytes: &[u8]| metrics.response_bytes.inc_by(bytes.len() as u64);
+                let mut caller = InspectReader::new(TokioIo::new(caller), up);
+                let mut vendor = InspectReader::new(TokioIo::new(vendor), down);
                 copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)
             };
             tokio::select! {
-                copied = joined => match copied {
-                    Ok((up, down)) => {
-                        flight.metrics().request_bytes.inc_by(up);
-                        flight.metrics().response_bytes.inc_by(down);
-                    }
-                    Err(error) => debug!(error = causes(&error), "a tunnel ended badly"),
+                joined = joined => if let Err(error) = joined {
+                    debug!(error = causes(&error), "a tunnel ended badly");
                 },
                 () = drain.ended() => {}
             }
@@ -77,7 +79,7 @@ impl Wish {
 }
 
 /// The two fields of a handshake.
-pub fn say(headers: &mut HeaderMap, protocols: Option<&HeaderValue>) {
+pub fn set_fields(headers: &mut HeaderMap, protocols: Option<&HeaderValue>) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocols) = protocols {
         headers.insert(UPGRADE, protocols.clone());

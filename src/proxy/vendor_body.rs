@@ -204,7 +204,7 @@ impl Flight {
         } else if !self.is_last {
             let replay = std::mem::replace(&mut self.replay, Replay::Empty);
             tokio::task::spawn_local(async move {
-                if replay.ends_without_pausing_for(idle.min(AFTER_THE_ANSWER)).await {
+                if replay.ends_without_pausing_for(idle.min(LONGEST_UPLOAD_PAUSE)).await {
                     lease.done();
                 }
             });
@@ -223,4 +223,4 @@ impl Drop for Flight {
 }
 
 /// How long the rest of a request may stand still when its answer has been given.
-const AFTER_THE_ANSWER: Duration = Duration::from_secs(5);
+const LONGEST_UPLOAD_PAUSE: Duration = Duration::from_secs(5);

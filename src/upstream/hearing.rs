@@ -16,16 +16,18 @@ pub(super) struct Hearing<I> {
     inner: I,
     /// The peer takes nothing any more.
     is_deaf: bool,
+    /// All that the peer had to say has been read.
+    has_ended: bool,
 }
 
 impl<I> Hearing<I> {
     pub(super) fn new(inner: I) -> Self {
-        Self { inner, is_deaf: false }
+        Self { inner, is_deaf: false, has_ended: false }
     }
 
     fn written(&mut self, written: io::Result<usize>, length: usize) -> io::Result<usize> {
         match written {
-            Err(error) if has_gone(&error) => {
+            Err(error) if !self.has_ended && has_gone(&error) => {
                 self.is_deaf = true;
                 Ok(length)
             }
@@ -42,9 +44,13 @@ impl<I: AsyncRead + Unpin> AsyncRead for Hearing<I> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if self.is_deaf && buf.filled().len() == before && buf.remaining() > 0 {
-            // The write has taken the error away. An answer without a length must not seem whole.
-            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        if buf.filled().len() == before && buf.remaining() > 0 {
+            if self.is_deaf {
+                // The write has taken the error away. An answer without a length must not seem
+                // whole.
+                return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+            }
+            self.has_ended = true;
         }
         Poll::Ready(Ok(()))
     }
@@ -123,5 +129,20 @@ mod tests {
         stream.read_exact(&mut answer).await.expect("the answer");
         assert_eq!(&answer, b"no");
         assert!(stream.read(&mut answer).await.is_err(), "and then the reset");
+    }
+
+    #[tokio::test]
+    async fn p03_writes_fail_when_the_peer_has_said_all_and_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let (peer, _) = listener.accept().await.expect("a connection");
+        let mut stream = Hearing::new(stream);
+        drop(peer);
+        assert_eq!(stream.read(&mut [0]).await.expect("an end"), 0);
+        // Nothing is left to be heard: whoever writes on must learn of it.
+        while stream.write_all(b"more").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
     }
 }

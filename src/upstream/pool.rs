@@ -94,6 +94,8 @@ pub enum SendError {
     Connect(Arc<ConnectError>),
     #[error("the upstream closed the connection, or sent what is no HTTP")]
     Broken(#[source] hyper::Error),
+    #[error("the upstream's answer is in a transfer coding that nobody had asked for")]
+    Coding,
     /// The upstream says that it has read nothing of the request, which may be sent again.
     #[error("the upstream took no more requests on this connection")]
     Unread(#[source] hyper::Error),

@@ -184,7 +184,10 @@ fn may_refuse(fault: Fault, request: &Seen, bytes: &[u8]) -> bool {
         Fault::RequestLine => {
             request.method.as_str().len() > 64 || contains(bytes, b"\r\n\r\n\r\n\r\n\r\n")
         }
-        Fault::Target => bytes.contains(&b'#') || !request.target.starts_with('/'),
+        Fault::Target => {
+            let is_path = request.target.starts_with('/') && request.method != Method::CONNECT;
+            bytes.contains(&b'#') || !is_path
+        }
         Fault::LineEnding => has_bare_ending(bytes),
         Fault::Field => has_underscored(&request.headers),
         // Beside a coding hyper drops the length without a look at it.

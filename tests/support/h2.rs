@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use fluke_hpack::Decoder;
 use tempfile::TempDir;
+use tokenward::app::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -53,7 +54,7 @@ pub struct Vendor {
     connections: mpsc::Receiver<TcpStream>,
 }
 
-/// The vendor's end of a connection.
+/// The vendor's end of a connection, or a caller's.
 pub struct Peer {
     stream: TcpStream,
     read: Vec<u8>,
@@ -146,6 +147,15 @@ impl Peer {
             gives_window: true,
             is_awake: true,
         }
+    }
+
+    /// A caller that knows beforehand that HTTP/2 is spoken here.
+    pub async fn caller(stage: &Stage, settings: &[(u16, u32)]) -> Self {
+        let Address::Tcp(address) = stage.address("aiclk") else { panic!("a TCP listener") };
+        let mut peer = Self::new(TcpStream::connect(address).await.expect("the gateway accepts"));
+        peer.stream.write_all(PREFACE).await.expect("a write");
+        peer.settings(settings).await;
+        peer
     }
 
     pub async fn settings(&mut self, settings: &[(u16, u32)]) {

@@ -29,6 +29,7 @@ impl Brotli {
             &mut self.0,
         );
         match result {
+            // What it had decoded in this call, and not given out, is lost.
             BrotliResult::ResultFailure => Err(DecodeError::Corrupt),
             result => {
                 let ended = matches!(result, BrotliResult::ResultSuccess);

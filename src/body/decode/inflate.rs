@@ -38,12 +38,14 @@ pub(super) fn step(
 ) -> Result<Step, DecodeError> {
     let (read, written) = (inflate.total_in(), inflate.total_out());
     let status = inflate.decompress(input, out, FlushDecompress::None);
-    let ended = matches!(status.map_err(|_| DecodeError::Corrupt)?, Status::StreamEnd);
-    Ok(Step {
-        read: (inflate.total_in() - read) as usize,
-        written: (inflate.total_out() - written) as usize,
-        ended,
-    })
+    let (read, written) = (inflate.total_in() - read, inflate.total_out() - written);
+    let ended = match status {
+        Ok(status) => matches!(status, Status::StreamEnd),
+        // What came before the error counts; the next step meets the error again.
+        Err(_) if written > 0 => false,
+        Err(_) => return Err(DecodeError::Corrupt),
+    };
+    Ok(Step { read: read as usize, written: written as usize, ended })
 }
 
 /// RFC 1950: the method is 8, and both bytes together are a multiple of 31.

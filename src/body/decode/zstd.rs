@@ -27,6 +27,7 @@ impl Zstd {
         let mut from = InBuffer::around(input);
         let room = out.len();
         let mut to = OutBuffer::around(out);
+        // What a call wrote before it failed is lost: the library does not say how much that is.
         context.decompress_stream(&mut to, &mut from).map_err(|_| DecodeError::Corrupt)?;
         let (read, written) = (from.pos, to.pos());
         self.full = written == room;

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::causes::network::is_timeout;
+
 /// Why there is no second attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoReplay {
@@ -28,13 +30,5 @@ pub enum ReplayError<E> {
 
 /// Whether a body failed because its caller sent nothing for too long.
 pub(super) fn stood_still(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    is_timeout(error)
 }

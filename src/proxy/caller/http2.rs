@@ -59,16 +59,26 @@ where
     let mut connection = pin!(connection);
     let mut over = pin!(streams.over(limits));
     let mut is_closing = false;
+    let mut unread = pin!(tokio::time::sleep(Duration::MAX));
     loop {
         tokio::select! {
             ended = connection.as_mut() => return ended,
             why = over.as_mut(), if !is_closing => match why {
-                Over::Unused => connection.as_mut().graceful_shutdown(),
+                // All answers have ended here, but the caller may not have given room for the
+                // last pieces of them.
+                Over::Unused => {
+                    connection.as_mut().graceful_shutdown();
+                    unread.set(tokio::time::sleep(limits.idle));
+                }
                 Over::Unread => {
                     context.proxy.unread(context.entrance);
                     return Ok(());
                 }
             },
+            () = unread.as_mut(), if is_closing => {
+                context.proxy.unread(context.entrance);
+                return Ok(());
+            }
             () = context.drain.stopped(), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
             }
@@ -234,8 +244,8 @@ fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;
     }
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+    let pairs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&pairs.join(&b"; "[..])) {
         headers.insert(COOKIE, whole);
     }
 }

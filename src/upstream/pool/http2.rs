@@ -157,7 +157,9 @@ where
                 is_shaped = true;
             }
             let connection = stream.connection.clone();
-            let watch = |body| Watched::new(body, stream.upload.clone(), connection.link.clone());
+            let announced = request::announced_trailers(request.headers());
+            let (upload, link) = (stream.upload.clone(), connection.link.clone());
+            let watch = |body| Watched::new(body, announced, upload, link);
             let answer = connection.sender.borrow_mut().try_send_request(request.map(watch));
             let mut answer = pin!(answer);
             let answered = in_time(answer.as_mut(), self.config.first_byte, moved_at).await;

@@ -13,7 +13,8 @@ use tokenward::vendor::rules::{Look, Progress, RuleIndex, Rules};
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let raw: Vec<tokenward::vendor::rules::RawRule> =
         serde_json::from_str(include_str!("../rules.json")).expect("rules");
-    let rules = raw.into_iter().map(|raw| tokenward::vendor::rules::Rule::new(raw).expect("a rule"));
+    let rules =
+        raw.into_iter().map(|raw| tokenward::vendor::rules::Rule::new(raw).expect("a rule"));
     Rules::new(rules.collect()).expect("few rules")
 });
 
@@ -38,22 +39,31 @@ fuzz_target!(|input: &[u8]| {
 
     let whole = look(status, &headers, [bytes].into_iter(), limit);
     let size = usize::from(*split) % 64 + 1;
-    assert_eq!(look(status, &headers, bytes.chunks(size), limit), whole, "in pieces of {size}");
-    assert_eq!(look(status, &headers, bytes.chunks(1), limit), whole, "byte by byte");
+    for size in [size, 1] {
+        let pieces = look(status, &headers, bytes.chunks(size), limit);
+        // These libraries do not give out all that they decode in a call that fails.
+        if !["br", "zstd"].contains(&coding) || whole.is_ok() && pieces.is_ok() {
+            assert_eq!(verdict(pieces), verdict(whole), "in pieces of {size}");
+        }
+    }
 });
 
-/// As the gateway looks, without its waiting.
+fn verdict(looked: Result<Option<RuleIndex>, Option<RuleIndex>>) -> Option<RuleIndex> {
+    looked.unwrap_or_else(|undecodable| undecodable)
+}
+
+/// As the gateway looks, without its waiting. `Err`: up to where the body could be decoded.
 fn look<'a>(
     status: StatusCode,
     headers: &HeaderMap,
     pieces: impl Iterator<Item = &'a [u8]>,
     limit: usize,
-) -> Option<RuleIndex> {
+) -> Result<Option<RuleIndex>, Option<RuleIndex>> {
     let mut look = match RULES.look(status, headers) {
-        Look::Decided(rule) => return rule,
+        Look::Decided(rule) => return Ok(rule),
         Look::Body(look) => look,
     };
-    let mut decoder = Decoder::for_headers(headers)?;
+    let Some(mut decoder) = Decoder::for_headers(headers) else { return Ok(look.finish()) };
     let mut text = Vec::new();
     let mut decoded = 0;
     for piece in pieces {
@@ -62,11 +72,14 @@ fn look<'a>(
         decoded += text.len();
         assert!(decoded <= limit, "{decoded} bytes of {limit}");
         if let Progress::Decided(rule) = look.feed(&text) {
-            return rule;
+            return Ok(rule);
         }
-        if pushed.is_err() || decoder.is_over() {
+        if pushed.is_err() {
+            return Err(look.finish());
+        }
+        if decoder.is_over() {
             break;
         }
     }
-    look.finish()
+    Ok(look.finish())
 }

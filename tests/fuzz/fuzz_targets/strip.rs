@@ -93,7 +93,9 @@ fn strip(headers: &HeaderMap, target: Option<&PathAndQuery>) {
         query.into_iter().flat_map(|query| query.split('&')).map(str::to_owned).collect()
     };
     let mut expected = pairs(target.query());
-    expected.retain(|pair| fold(&decoded(pair.split('=').next().unwrap_or_default())) != fold(IN_QUERY));
+    expected.retain(|pair| {
+        fold(&decoded(pair.split('=').next().unwrap_or_default())) != fold(IN_QUERY)
+    });
     assert_eq!(pairs(left.query()), expected);
 }
 
@@ -121,7 +123,10 @@ fn kept(headers: &HeaderMap, keep: impl Fn(&str, &HeaderMap) -> bool) -> Vec<(St
 }
 
 fn lines(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
 }
 
 fn fold(name: &str) -> String {
@@ -134,7 +139,8 @@ fn decoded(text: &str) -> String {
     let mut out = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let code = text.get(at + 1..at + 3).filter(|code| bytes[at] == b'%' && !code.starts_with('+'));
+        let code =
+            text.get(at + 1..at + 3).filter(|code| bytes[at] == b'%' && !code.starts_with('+'));
         match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
             Some(byte) => {
                 out.push(byte);

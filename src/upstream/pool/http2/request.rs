@@ -1,12 +1,14 @@
 //! The form that a request has in HTTP/2, and how to tell that one was not read.
 
-use std::error::Error;
-
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Request, Version};
 
-use crate::headers::retain;
+use crate::causes::find;
+use crate::headers::{list, retain};
 
 /// Scheme and authority stand beside the target, and what frames a body in HTTP/1.1 is gone. The
 /// target stays as it is.
@@ -30,6 +32,17 @@ fn strip(headers: &mut HeaderMap) {
     retain(headers, |name| !gone.contains(name));
 }
 
+/// What may come after the body: as in HTTP/1.1, where the library sees to it, no more than
+/// `Trailer` announces, and nothing that says how the message is read or where it goes (RFC 9110,
+/// 6.5.1). What the gateway injects has been taken out of the announcement.
+pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names = list(headers, TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok());
+    names.filter(|name| !NO_TRAILERS.contains(name)).collect()
+}
+
+const NO_TRAILERS: [HeaderName; 8] =
+    [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
 /// How a peer says that it has read nothing of a request (RFC 9113, 8.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
@@ -39,21 +52,14 @@ pub(super) enum Unread {
 }
 
 pub(super) fn unread(error: &hyper::Error) -> Option<Unread> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            // h2 fails streams with the peer's GOAWAY only when they are beyond the last one that
-            // it names; the others go on, and fail with whatever ends the connection.
-            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-            return match error.is_remote() {
-                true if error.is_go_away() => Some(Unread::GoneAway),
-                true if refused => Some(Unread::Refused),
-                _ => None,
-            };
-        }
-        cause = error.source();
+    let error = find::<h2::Error>(error).filter(|error| error.is_remote())?;
+    // h2 fails streams with the peer's GOAWAY only when they are beyond the last one that it names;
+    // the others go on, and fail with whatever ends the connection.
+    if error.is_go_away() {
+        return Some(Unread::GoneAway);
     }
-    None
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    refused.then_some(Unread::Refused)
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+
+use crate::headers::retain;
 
 use super::connection::Link;
 
@@ -24,6 +27,8 @@ pub(super) struct Upload {
 #[derive(Debug)]
 pub(super) struct Watched<B> {
     body: B,
+    /// The trailers that may go on.
+    announced: Vec<HeaderName>,
     watch: Watch,
 }
 
@@ -65,8 +70,13 @@ impl Upload {
 // === impl Watched ===
 
 impl<B> Watched<B> {
-    pub(super) fn new(body: B, upload: Rc<Upload>, link: Rc<Link>) -> Self {
-        Self { body, watch: Watch { upload, link } }
+    pub(super) fn new(
+        body: B,
+        announced: Vec<HeaderName>,
+        upload: Rc<Upload>,
+        link: Rc<Link>,
+    ) -> Self {
+        Self { body, announced, watch: Watch { upload, link } }
     }
 
     pub(super) fn into_inner(self) -> B {
@@ -83,7 +93,17 @@ impl<B: Body + Unpin> Body for Watched<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         self.watch.look_for_task();
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        Poll::Ready(match frame.into_trailers() {
+            Ok(mut trailers) => {
+                retain(&mut trailers, |name| self.announced.contains(name));
+                (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)))
+            }
+            Err(data) => Some(Ok(data)),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
