@@ -25,7 +25,7 @@ fn p04_a_connection_that_gives_no_sign_of_life_ends_with_its_streams() {
 
         let mut request = Request::new(Empty::new());
         request::shape(&mut request, &Authority::from_static("api.test"));
-        let watch = |body| Watched::new(body, Rc::default(), connection.link.clone());
+        let watch = |body| Watched::new(body, Vec::new(), Rc::default(), connection.link.clone());
         let asked = Instant::now();
         let answer = connection.sender.borrow_mut().try_send_request(request.map(watch));
         let error = answer.await.expect_err("there is no answer").into_error();
