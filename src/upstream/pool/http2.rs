@@ -162,7 +162,12 @@ where
             let watch = |body| Watched::new(body, announced, upload, link);
             let answer = connection.sender.borrow_mut().try_send_request(request.map(watch));
             let mut answer = pin!(answer);
-            let error = match in_time(answer.as_mut(), self.config.first_byte, moved_at).await? {
+            let answered = in_time(answer.as_mut(), self.config.first_byte, moved_at).await;
+            if answered.is_err() && !connection.is_proven() {
+                // Perhaps nobody is there at all.
+                connection.retire();
+            }
+            let error = match answered? {
                 Ok(mut response) => {
                     connection.answered();
                     *response.version_mut() = Version::HTTP_11;
@@ -357,3 +362,6 @@ const MOST_CONNECTIONS: usize = 8;
 
 /// How many connections may break under a request before they have carried any answer.
 const MOST_UNPROVEN: usize = 2;
+
+#[cfg(test)]
+mod tests;
