@@ -36,7 +36,7 @@ pub struct Config {
     pub port: u16,
     /// `None`: plain HTTP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// Offers HTTP/2 where [`Connector::negotiate`] is asked.
+    /// Offers HTTP/2 where `Connector::negotiate` is asked.
     pub http2: bool,
     /// For name, TCP and TLS together.
     pub timeout: Duration,

@@ -7,7 +7,7 @@
 //! - A request that hyper hands back unsent (the connection had closed before a byte was written)
 //!   goes to another connection. Nothing else is ever sent twice here.
 //!
-//! This is so of HTTP/1.1; [`http2`] has rules of its own.
+//! This is so of HTTP/1.1; `http2` has rules of its own.
 
 mod http2;
 
