@@ -1,8 +1,11 @@
 //! Upgrades: the token is on the handshake, a rejected one is tried once more, and what comes after
 //! it is nobody's business (p04).
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::{Answer, Caller, RawVendor, Stage, soon};
 
@@ -162,4 +165,20 @@ async fn p29_a_tunnel_ends_with_the_grace() {
     assert_eq!(stage.gateway.stop().await, 1, "one had to be cut");
     assert_eq!(theirs.read(&mut [0; 9]).await.unwrap_or(0), 0);
     assert_eq!(caller.rest().await, b"at once");
+}
+
+/// Both may be silent for as long as they like; one that is left alone may not.
+#[tokio::test]
+async fn p27_a_tunnel_that_one_side_has_left_ends() {
+    let (vendor, stage) = stage("upstream.aiclk.timeouts.idle = '300ms'").await;
+    let (caller, mut theirs) = tunnel(&vendor, &stage, "").await;
+    let end = timeout(Duration::from_millis(700), theirs.read(&mut [0])).await;
+    assert!(end.is_err(), "the tunnel stands");
+    theirs.write_all(b"still here").await.expect("a write");
+    let (mut ours, read) = caller.into_parts();
+    expect(&mut read.as_slice().chain(&mut ours), b"at oncestill here").await;
+    drop(ours);
+    let gone = async { while theirs.write_all(b"x").await.is_ok() {} };
+    soon("the end of the tunnel", gone).await;
+    stage.metric_becomes("tokenward_requests_in_flight", &[("upstream", "aiclk")], 0.0).await;
 }

@@ -1,13 +1,18 @@
 //! Upgrades (RFC 9110, 7.8): after a `101` the connection is the caller's and the vendor's own, in
 //! whatever protocol they have agreed on.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use prometheus::IntCounter;
 use tokio::io::copy_bidirectional;
+use tokio::time::{Instant, sleep};
 use tokio_util::io::InspectReader;
 use tracing::debug;
 
@@ -45,12 +50,14 @@ impl UpgradeRequest {
         set_fields(headers, Some(&self.protocols));
     }
 
-    /// Joins the two connections as soon as each has said its last word of HTTP.
+    /// Joins the two connections as soon as each has said its last word of HTTP. They may be silent
+    /// for as long as they like; when one side has ended, the other may be for `idle`.
     pub fn establish<B>(
         self,
         response: &mut Response<B>,
         lease: Option<Lease<ReplayBody<Incoming>>>,
         flight: Flight,
+        idle: Duration,
         drain: Drain,
     ) {
         let vendor = hyper::upgrade::on(response);
@@ -59,18 +66,32 @@ impl UpgradeRequest {
         let hold = drain.hold();
         tokio::task::spawn_local(async move {
             let (_hold, metrics) = (hold, flight.metrics());
+            let last = Cell::new(Instant::now());
+            let one_has_ended = Cell::new(false);
+            let passed = |counter: &IntCounter, bytes: &[u8]| {
+                counter.inc_by(bytes.len() as u64);
+                last.set(Instant::now());
+                // The end of a direction is read as nothing.
+                one_has_ended.set(one_has_ended.get() || bytes.is_empty());
+            };
             let joined = async {
                 let (caller, vendor) = tokio::try_join!(caller, vendor).map_err(Broken::Upgrade)?;
-                let up = |bytes: &[u8]| metrics.request_bytes.inc_by(bytes.len() as u64);
-                let down = |bytes: &[u8]| metrics.response_bytes.inc_by(bytes.len() as u64);
+                let up = |bytes: &[u8]| passed(&metrics.request_bytes, bytes);
+                let down = |bytes: &[u8]| passed(&metrics.response_bytes, bytes);
                 let mut caller = InspectReader::new(TokioIo::new(caller), up);
                 let mut vendor = InspectReader::new(TokioIo::new(vendor), down);
                 copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)
+            };
+            let forgotten = async {
+                while !one_has_ended.get() || last.get().elapsed() < idle {
+                    sleep(idle).await;
+                }
             };
             tokio::select! {
                 joined = joined => if let Err(error) = joined {
                     debug!(error = causes(&error), "a tunnel ended badly");
                 },
+                () = forgotten => debug!("a tunnel that one side had left stood still"),
                 () = drain.ended() => {}
             }
             drop(lease);
