@@ -214,8 +214,9 @@ async fn p27_an_upstream_has_so_many_requests_at_a_time() {
     let (one, two) = (vendor.by_hand(), vendor.by_hand());
     let (mut first, mut second) = (stage.caller("aiclk").await, stage.caller("aiclk").await);
     first.send(GET).await;
+    let mut one = one.arrives().await;
     second.send(GET).await;
-    let (mut one, mut two) = (one.arrives().await, two.arrives().await);
+    let mut two = two.arrives().await;
     // An answer counts until it has ended.
     let begun = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
     one.send(begun).await;

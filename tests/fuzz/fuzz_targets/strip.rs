@@ -50,7 +50,7 @@ fn names(headers: &HeaderMap) {
     let set = NameSet::new(INJECTED);
     let mut left = headers.clone();
     set.remove_from(&mut left);
-    assert!(!set.is_in(&left));
+    assert!(!left.keys().any(|name| set.contains(name.as_str())));
     assert_eq!(lines(&left), kept(headers, |name, _| !is_injected(name)));
 }
 
