@@ -229,6 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn p01_fields_that_end_a_head_go_and_the_others_stay() {
+        let mut map = headers(&[
+            ("a", "1"),
+            ("b", "2"),
+            ("connection", "keep-alive"),
+            ("connection", "c"),
+            ("keep-alive", "timeout=5"),
+            ("c", "3"),
+        ]);
+        remove_hop_by_hop(&mut map);
+        let left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["a", "b"]);
+    }
+
+    #[test]
     fn p01_a_length_that_transfer_encoding_overrides_goes_with_it() {
         let mut map = headers(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
         remove_hop_by_hop(&mut map);
