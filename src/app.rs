@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
-use crate::config::{CallerLimits, Config, StoreConfig};
+use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
 use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
@@ -84,7 +84,14 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
     let store = Arc::new(open_store(&config.store)?);
-    let shared = Shared { store, readiness: readiness.clone(), metrics: metrics.clone() };
+    let process = process_name();
+    let shared = Shared {
+        store,
+        process,
+        lease: config.store.lease,
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+    };
     let bound = sockets::bind(&config)?;
 
     let mut upstreams = Vec::new();
@@ -172,9 +179,9 @@ impl Drop for Gateway {
 }
 
 fn open_store(config: &StoreConfig) -> Result<Store, StoreError> {
-    match config {
-        StoreConfig::File(path) => Ok(Store::File(FileStore::open(path)?)),
-        StoreConfig::Memory => Ok(Store::Memory(MemoryStore::default())),
+    match &config.place {
+        StorePlace::File { path } => Ok(FileStore::open(path)?.into()),
+        StorePlace::Memory => Ok(MemoryStore::default().into()),
     }
 }
 
@@ -184,6 +191,12 @@ fn admin_hosts(addresses: &Addresses) -> Vec<String> {
         admin if admin.ip().is_unspecified() => Vec::new(),
         admin => sockets::names_of(admin),
     }
+}
+
+/// Host, process and a number drawn by lot: containers share names and process ids.
+fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}:{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
 }
 
 fn cores() -> usize {

@@ -24,19 +24,20 @@ impl Backoff {
 
     /// The same, under a lower cap.
     pub fn after_failure_within(&mut self, cap: Duration) -> Duration {
-        let ceiling = self.ceiling().min(cap);
         self.failures = self.failures.saturating_add(1);
-        ceiling.mul_f64(0.1 + 0.9 * fastrand::f64())
+        pause(self.failures, self.base, self.cap.min(cap), fastrand::f64())
     }
 
     pub fn reset(&mut self) {
         self.failures = 0;
     }
+}
 
-    fn ceiling(&self) -> Duration {
-        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        self.base.saturating_mul(factor).min(self.cap)
-    }
+/// The wait after so many failures in a row: the part of its ceiling that `chance` (0 to 1) says.
+pub fn pause(failures: u32, base: Duration, cap: Duration, chance: f64) -> Duration {
+    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    let ceiling = base.saturating_mul(factor).min(cap);
+    ceiling.mul_f64(0.1 + 0.9 * chance.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]

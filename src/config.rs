@@ -48,9 +48,19 @@ pub struct CallerLimits {
     pub request: framing::Limits,
 }
 
+/// Where tokens are kept.
 #[derive(Clone, Debug)]
-pub enum StoreConfig {
-    File(PathBuf),
+pub struct StoreConfig {
+    pub place: StorePlace,
+    /// The first encrypts the tokens, all decrypt them. None: they are kept as they are.
+    pub keys: Vec<Secret>,
+    /// How long a lease lasts whose holder gives no sign of life.
+    pub lease: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum StorePlace {
+    File { path: PathBuf },
     Memory,
 }
 
@@ -72,6 +82,8 @@ pub struct UpstreamConfig {
     /// Offered to the vendor, which may decline.
     pub http2: bool,
     pub vendor: Description,
+    /// The page in the store: of the account, so that all who use it share it.
+    pub page: String,
     /// The operator's rules before the vendor's.
     pub rules: Rules,
     pub credentials: Values,

@@ -1,6 +1,7 @@
 //! A text that cannot be printed: credentials and tokens.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
@@ -10,10 +11,14 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
-/// The first 16 hex digits of a secret's SHA-256: enough to see that two are the same, useless for
-/// finding either. It may be stored and logged.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Fingerprint(String);
+/// The first 8 bytes of a secret's SHA-256, written as 16 hex digits: enough to see that two are the
+/// same, useless for finding either. It may be stored and logged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 8]);
+
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a fingerprint is 16 hex digits")]
+pub struct NotAFingerprint;
 
 // === impl Secret ===
 
@@ -29,14 +34,31 @@ impl Secret {
 
     pub fn fingerprint(&self) -> Fingerprint {
         let hash = digest::digest(&digest::SHA256, self.0.as_bytes());
-        let hex = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}"));
-        Fingerprint(hex.collect())
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.as_ref()[..8]);
+        Fingerprint(first)
     }
 
     /// Compares without telling by its time where the two differ.
     pub fn same_as(&self, other: &Secret) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes())
             .is_ok()
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.same_as(other)
+    }
+}
+
+impl Eq for Secret {}
+
+/// The model checker keeps the states that it has seen by their hashes.
+#[cfg(test)]
+impl std::hash::Hash for Secret {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
     }
 }
 
@@ -50,7 +72,34 @@ impl fmt::Debug for Secret {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
+        number.map(|number| Self(number.to_be_bytes())).ok_or(NotAFingerprint)
+    }
+}
+
+impl serde::Serialize for Fingerprint {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Fingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -69,7 +118,8 @@ mod tests {
         let (one, other) = (Secret::new("one"), Secret::new("other"));
         assert_eq!(one.fingerprint(), Secret::new("one").fingerprint());
         assert_ne!(one.fingerprint(), other.fingerprint());
-        assert_eq!(one.fingerprint().to_string().len(), 16);
+        let written = one.fingerprint().to_string();
+        assert_eq!((written.len(), written.parse().ok()), (16, Some(one.fingerprint())));
         assert!(one.same_as(&Secret::new("one")) && !one.same_as(&other));
     }
 }

@@ -3,8 +3,10 @@
 
 pub mod budget;
 pub mod cache;
+pub mod page;
 pub mod provider;
 pub mod refresher;
+pub mod renewal;
 pub mod schedule;
 pub mod store;
 pub mod wire;
@@ -70,6 +72,7 @@ pub struct LastRefresh {
 
 /// Why a refresh was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Reason {
     /// There was no living token at start.
     Start,
@@ -79,10 +82,16 @@ pub enum Reason {
     Rejected,
     /// An operator asked.
     Manual,
+    /// The refresh token would lapse before the access token's end comes near.
+    KeepAlive,
+    /// Somebody else has changed the store's page.
+    Store,
 }
 
 /// How a refresh ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+#[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Ok,
     /// Someone else had refreshed: the store's token was taken over.
@@ -97,6 +106,12 @@ pub enum Outcome {
     Budget,
     /// A new token came, but could not be saved.
     Unsaved,
+    /// The store could not be reached, and without it nothing is begun.
+    Store,
+    /// Another replica refreshes, and has not come to an end.
+    Waiting,
+    /// The vendor called a token dead and handed out the same one again.
+    Same,
 }
 
 // === impl Tokens ===
@@ -191,6 +206,8 @@ impl Reason {
             Self::Schedule => "schedule",
             Self::Rejected => "rejected",
             Self::Manual => "manual",
+            Self::KeepAlive => "keepalive",
+            Self::Store => "store",
         }
     }
 }
@@ -210,6 +227,9 @@ impl Outcome {
             Self::Malformed => "malformed",
             Self::Budget => "budget",
             Self::Unsaved => "unsaved",
+            Self::Store => "store",
+            Self::Waiting => "waiting",
+            Self::Same => "same",
         }
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokenward::sandbox::{Counts, Fault, FaultKind, Sandbox, Scope, Settings, Vendor};
 use tokenward::token::store::file::FileStore;
-use tokenward::token::store::{Entry, Store};
+use tokenward::secret::Secret;
+use tokenward::token::page::Page;
+use tokenward::token::store::{Pages, Store};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -56,14 +58,15 @@ fn before(vendors: &Vendors, home: &Home) -> Command {
 }
 
 /// The page of aiclk as a restart finds it.
-async fn stored(home: &Home) -> Entry {
+async fn stored(home: &Home) -> Page {
     let store = FileStore::open(home.path().join("store/tokens.json")).expect("the store loads");
-    Store::File(store).load("aiclk").await.expect("a page")
+    let account = Secret::new("sandbox-client-id").fingerprint();
+    let page = Store::from(store).load(&format!("aiclk-{account}")).await;
+    page.expect("a page").page
 }
 
-fn refresh_token(entry: &Entry) -> Option<String> {
-    let secret = entry.token.as_ref()?.refresh_token.as_ref()?;
-    Some(secret.expose().to_owned())
+fn refresh_token(page: &Page) -> Option<String> {
+    page.tokens.refresh.as_ref().map(|secret| secret.expose().to_owned())
 }
 
 async fn counted(sandbox: &Sandbox, done: impl Fn(&Counts) -> bool) -> Counts {

@@ -32,6 +32,10 @@ use super::StartError;
 /// What all upstreams have in common.
 pub(super) struct Shared {
     pub(super) store: Arc<Store>,
+    /// This process, as no other is called.
+    pub(super) process: String,
+    /// How long a lease lasts whose holder gives no sign of life.
+    pub(super) lease: Duration,
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -39,7 +43,7 @@ pub(super) struct Shared {
 /// One upstream, assembled but not running.
 pub(super) struct Assembled {
     pub(super) blueprint: UpstreamBlueprint,
-    pub(super) refresher: Refresher<Provider>,
+    pub(super) refresher: Refresher<Provider, Store>,
     pub(super) status: status::Upstream,
 }
 
@@ -78,7 +82,7 @@ fn token(
     config: &UpstreamConfig,
     tls: Arc<rustls::ClientConfig>,
     shared: &Shared,
-) -> Result<(Refresher<Provider>, Tokens), StartError> {
+) -> Result<(Refresher<Provider, Store>, Tokens), StartError> {
     let UpstreamConfig { name, vendor, refresh, .. } = config;
     let provider = Provider::new(provider::Config {
         base_url: config.identity.to_string(),
@@ -95,6 +99,9 @@ fn token(
     .map_err(|source| StartError::Provider { upstream: name.clone(), source })?;
     let refresher = refresher::Config {
         upstream: name.clone(),
+        page: config.page.clone(),
+        holder: format!("{}/{name}", shared.process),
+        lease: shared.lease,
         inject: vendor.inject.clone(),
         seed: config.seed.clone(),
         old_access_token: vendor.old_access_token,

@@ -1,6 +1,6 @@
 //! `tokenward check`: every mistake in a config, or none.
 
-use crate::config::{StoreConfig, parse};
+use crate::config::{StorePlace, parse};
 
 use super::{ConfigFile, Failure, environment};
 
@@ -14,9 +14,9 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     if let Some(gateway) = &config.gateway {
         println!("  gateway   {gateway}");
     }
-    match &config.store {
-        StoreConfig::File(path) => println!("  store     {}", path.display()),
-        StoreConfig::Memory => println!("  store     memory: tokens end with the process"),
+    match &config.store.place {
+        StorePlace::File { path } => println!("  store     {}", path.display()),
+        StorePlace::Memory => println!("  store     memory: tokens end with the process"),
     }
     for upstream in &config.upstreams {
         let listen = upstream.listen.as_ref().map_or("gateway only".to_owned(), |l| l.to_string());

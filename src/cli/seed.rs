@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::clock;
-use crate::config::{StoreConfig, parse};
+use crate::config::{StorePlace, parse};
 use crate::secret::Secret;
 use crate::token::store::file::FileStore;
-use crate::token::store::{Record, Store};
+use crate::token::store::{Pages, Seen, Store, Swap};
 
 use super::{ConfigFile, Failure, block_on, environment};
 
@@ -35,7 +34,7 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         let names = names.join(", ");
         return Err(Failure::Usage(format!("there is no upstream {name:?}, but: {names}")));
     };
-    let StoreConfig::File(path) = &config.store else {
+    let StorePlace::File { path } = &config.store.place else {
         let problem = "a memory store ends with its process: set store.kind = \"file\"";
         return Err(Failure::Usage(problem.to_owned()));
     };
@@ -47,29 +46,24 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{} is empty", refresh_token_file.display())));
     }
 
-    let store = Store::File(FileStore::open(path).map_err(Failure::failed)?);
+    let store = Store::from(FileStore::open(path).map_err(Failure::failed)?);
+    let page_name = &upstream.page;
     block_on(async {
-        let mut entry = store.load(name).await.map_err(Failure::failed)?;
-        let known = entry.token.as_ref().and_then(|record| record.refresh_token.as_ref());
-        if known.is_some_and(|known| !known.same_as(&refresh_token)) && !force {
+        let Seen { mut page, revision } = store.load(page_name).await.map_err(Failure::failed)?;
+        let other = page.tokens.refresh.as_ref().is_some_and(|known| *known != refresh_token);
+        if other && !force {
             let problem = format!(
                 "{} has a refresh token for {name} already, perhaps a newer one: --force replaces it",
                 path.display()
             );
             return Err(Failure::Usage(problem));
         }
-        let now = clock::wall();
-        entry.token = Some(Record {
-            generation: entry.generation(),
-            access_token: None,
-            refresh_token: Some(refresh_token),
-            obtained_at: now,
-            expires_at: now,
-            seed: upstream.seed.as_ref().map(Secret::fingerprint),
-        });
-        entry.intent = None;
-        store.save(name, entry).await.map_err(Failure::failed)?;
-        println!("{}: {name} is seeded", path.display());
+        page.tokens.refresh = Some(refresh_token);
+        page.unproven = true;
+        match store.swap(page_name, revision, &page).await.map_err(Failure::failed)? {
+            Swap::Done(_) => println!("{}: {name} is seeded", path.display()),
+            Swap::Stale(_) => unreachable!("nobody else has the store"),
+        }
         Ok(())
     })
 }

@@ -1,11 +1,12 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+mod store;
 mod tls;
 mod upstream;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::causes::causes;
@@ -16,8 +17,8 @@ use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawAdmin, RawConfig, RawLimits, RawLog, RawStore, StoreKind};
-use super::{CallerLimits, Config, LogConfig, StoreConfig};
+use super::raw::{RawAdmin, RawConfig, RawLimits, RawLog};
+use super::{CallerLimits, Config, LogConfig};
 
 /// Reads the file and lays `vars` (the environment) over it.
 ///
@@ -202,36 +203,6 @@ impl Parser<'_> {
             self.note(&["log", "level"], causes(&error));
         }
         LogConfig { format: raw.format.unwrap_or_default(), level }
-    }
-
-    fn store(&mut self, raw: RawStore) -> Option<StoreConfig> {
-        for (key, given) in [
-            ("url", raw.url.is_some()),
-            ("key_prefix", raw.key_prefix.is_some()),
-            ("encryption_key", raw.encryption_key.is_some()),
-        ] {
-            if given {
-                self.note(&["store", key], format!("`store.{key}` is not in this version"));
-            }
-        }
-        match raw.kind.unwrap_or(StoreKind::File) {
-            StoreKind::File => {
-                let path = raw.path.unwrap_or_else(|| PathBuf::from("tokens.json"));
-                let path = self.folder.join(path);
-                let folder = folder_of(&path);
-                if !folder.is_dir() {
-                    let problem = format!("there is no folder {}", folder.display());
-                    self.note(&["store", "path"], problem);
-                }
-                Some(StoreConfig::File(path))
-            }
-            StoreKind::Memory => Some(StoreConfig::Memory),
-            StoreKind::Redis => {
-                let problem = "a redis store is not in this version: take \"file\" or \"memory\"";
-                self.note(&["store", "kind"], problem);
-                None
-            }
-        }
     }
 
     fn refuse_twice(&mut self, upstream: &str, listen: &Listen, taken: &[(String, Listen)]) {

@@ -85,12 +85,49 @@ pub struct RawStore {
     pub kind: Option<StoreKind>,
     /// The file of a `file` store, relative to the config file.
     pub path: Option<PathBuf>,
-    /// The server of a `redis` store. It may hold a password.
+    /// Other gateways on this machine may use the same file.
+    pub share: Option<bool>,
+    /// The server of a `redis` store, which may hold a password; or of a `kubernetes` store, where
+    /// it is not the cluster's own.
     pub url: Option<SecretSource>,
+    /// Of the `redis` server.
+    pub username: Option<SecretSource>,
+    pub password: Option<SecretSource>,
     /// What the keys of a `redis` store begin with.
     pub key_prefix: Option<String>,
-    /// Encrypts what is stored.
-    pub encryption_key: Option<SecretSource>,
+    /// The sentinels that know a `redis` store's server, as `host:port`, instead of `url`.
+    pub sentinels: Option<Vec<String>>,
+    /// The name by which the sentinels know it.
+    pub master: Option<String>,
+    /// The Secret of a `kubernetes` store.
+    pub secret: Option<String>,
+    /// Left out: the service account's.
+    pub namespace: Option<String>,
+    /// The folder with the service account's `token`, `ca.crt` and `namespace`.
+    pub service_account: Option<PathBuf>,
+    pub tls: RawStoreTls,
+    /// Encrypts the tokens that are stored. Of a list, the first encrypts and all decrypt.
+    pub encryption_key: Option<OneOrMore<SecretSource>>,
+    /// How long a replica that has died in the middle of a refresh keeps the others waiting.
+    pub lease: Option<Span>,
+}
+
+/// The TLS connection to a store. Paths are relative to the config file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawStoreTls {
+    /// Trusted beside the system's roots.
+    pub ca_file: Option<PathBuf>,
+    pub client_cert: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
+}
+
+/// A value, or a list of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMore<T> {
+    One(T),
+    More(Vec<T>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -98,6 +135,7 @@ pub struct RawStore {
 pub enum StoreKind {
     File,
     Redis,
+    Kubernetes,
     Memory,
 }
 

@@ -324,9 +324,14 @@ impl TokenMetrics {
     pub fn refreshed(&self, reason: &str, outcome: &str, took: Duration) {
         self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
         // Nothing was tried, so nothing took time.
-        if outcome != "budget" {
+        if outcome != "budget" && outcome != "store" {
             self.duration.observe(took.as_secs_f64());
         }
+    }
+
+    /// A token that another process has had was taken over.
+    pub fn adopted(&self, reason: &str, outcome: &str) {
+        self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
     }
 }
 

@@ -1,12 +1,10 @@
 //! What may be spent at a vendor's token endpoint: in a natural day, and in a minute.
 
-use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use crate::clock;
+use crate::clock::{self, rfc3339};
 
 use super::Reason;
 
@@ -21,21 +19,21 @@ pub struct Limits {
     pub per_minute: u32,
 }
 
-/// What was spent today. It is kept in the store, so that a restart does not forget it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What was spent. It is part of the page, so that a restart does not forget it and replicas share
+/// it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+#[serde(default)]
 pub struct Ledger {
     /// The day, counted from 1970 in the vendor's time zone.
     pub day: i64,
     pub used: u32,
-}
-
-/// Decides whether one more call may be made.
-#[derive(Debug)]
-pub struct Budget {
-    limits: Limits,
-    ledger: Ledger,
     /// When rejections caused calls, within the last minute.
-    recent: VecDeque<Instant>,
+    #[serde(with = "rfc3339::list", skip_serializing_if = "Vec::is_empty")]
+    pub rejections: Vec<SystemTime>,
+    /// When the vendor was last called.
+    #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub last_call: Option<SystemTime>,
 }
 
 /// What is left of the day's cap.
@@ -56,92 +54,112 @@ pub enum Spent {
     Minute { limit: u32, opens_in: Duration },
 }
 
-// === impl Budget ===
+// === impl Limits ===
 
-impl Budget {
-    pub fn new(limits: Limits, ledger: Ledger) -> Self {
-        Self { limits, ledger, recent: VecDeque::new() }
-    }
-
+impl Limits {
     /// Whether a call for this reason may be made now.
     ///
     /// # Errors
     /// Which cap is spent, and when it opens again.
-    pub fn check(&mut self, reason: Reason) -> Result<(), Spent> {
-        self.turn_day();
-        let limit = self.limits.per_day;
-        if limit > 0 && self.ledger.used >= self.open_to(reason) {
-            return Err(Spent::Day { limit, opens_in: clock::until(self.day_end()) });
+    pub fn check(&self, ledger: &Ledger, reason: Reason, now: SystemTime) -> Result<(), Spent> {
+        let ledger = self.turned(ledger, now);
+        let limit = self.per_day;
+        if limit > 0 && ledger.used >= self.open_to(reason) {
+            return Err(Spent::Day { limit, opens_in: since(self.end_of(ledger.day), now) });
         }
-        if reason != Reason::Rejected {
-            return Ok(());
-        }
-        let now = Instant::now();
-        while self.recent.front().is_some_and(|at| now - *at >= MINUTE) {
-            self.recent.pop_front();
-        }
-        match self.recent.front() {
-            Some(oldest) if self.recent.len() >= self.limits.per_minute as usize => {
-                let opens_in = MINUTE.saturating_sub(now - *oldest);
-                Err(Spent::Minute { limit: self.limits.per_minute, opens_in })
+        match ledger.rejections.first() {
+            Some(oldest)
+                if reason == Reason::Rejected
+                    && ledger.rejections.len() >= self.per_minute as usize =>
+            {
+                let opens_in = since(*oldest + MINUTE, now);
+                Err(Spent::Minute { limit: self.per_minute, opens_in })
             }
             _ => Ok(()),
         }
     }
 
-    /// Books one call.
-    pub fn spend(&mut self, reason: Reason) {
-        self.turn_day();
-        self.ledger.used = self.ledger.used.saturating_add(1);
+    /// The ledger with one call more.
+    #[must_use]
+    pub fn spend(&self, ledger: &Ledger, reason: Reason, now: SystemTime) -> Ledger {
+        let mut ledger = self.turned(ledger, now);
+        ledger.used = ledger.used.saturating_add(1);
+        ledger.last_call = Some(clock::whole_millis(now));
         if reason == Reason::Rejected {
-            self.recent.push_back(Instant::now());
+            ledger.rejections.push(clock::whole_millis(now));
         }
+        ledger
     }
 
-    /// Takes the last booking back: the call was never made.
-    pub fn refund(&mut self) {
-        self.ledger.used = self.ledger.used.saturating_sub(1);
+    pub fn remaining(&self, ledger: &Ledger, now: SystemTime) -> Remaining {
+        let ledger = self.turned(ledger, now);
+        let resets_at = (self.per_day > 0).then(|| self.end_of(ledger.day));
+        Remaining { used: ledger.used, limit: self.per_day, resets_at }
     }
 
-    pub fn ledger(&self) -> Ledger {
-        self.ledger
-    }
-
-    pub fn remaining(&mut self) -> Remaining {
-        self.turn_day();
-        let resets_at = (self.limits.per_day > 0).then(|| self.day_end());
-        Remaining { used: self.ledger.used, limit: self.limits.per_day, resets_at }
-    }
-
-    /// How many of the day's calls this reason may use: the schedule leaves a tenth for rejections.
+    /// How many of the day's calls this reason may use: what need not be now leaves a tenth for
+    /// rejections.
     fn open_to(&self, reason: Reason) -> u32 {
-        let limit = self.limits.per_day;
+        let limit = self.per_day;
         match reason {
-            Reason::Schedule => limit - limit / 10,
-            Reason::Start | Reason::Rejected | Reason::Manual => limit,
+            Reason::Schedule | Reason::KeepAlive if limit > 1 => limit - (limit / 10).max(1),
+            _ => limit,
         }
     }
 
-    /// A new day begins a new page. A clock that was set back does not: what was spent stays spent,
-    /// but not until a day that only a wrong clock has seen.
-    fn turn_day(&mut self) {
-        let today = self.day_of(clock::wall());
-        if today > self.ledger.day {
-            self.ledger = Ledger { day: today, used: 0 };
-        } else if today.saturating_add(1) < self.ledger.day {
-            self.ledger.day = today;
+    /// The ledger as it reads at this time. A new day begins a new page. A clock that was set back
+    /// does not: what was spent stays spent, but not until a day that only a wrong clock has seen.
+    fn turned(&self, ledger: &Ledger, now: SystemTime) -> Ledger {
+        let mut ledger = ledger.clone();
+        let today = self.day_of(now);
+        if today > ledger.day {
+            (ledger.day, ledger.used) = (today, 0);
+        } else if today.saturating_add(1) < ledger.day {
+            ledger.day = today;
         }
+        // What another replica's clock, or a wrong one, puts into the future happened now.
+        for at in &mut ledger.rejections {
+            *at = (*at).min(now);
+        }
+        ledger.rejections.retain(|at| since(now, *at) < MINUTE);
+        ledger
     }
 
     fn day_of(&self, time: SystemTime) -> i64 {
         let seconds = i64::try_from(clock::unix_seconds(time)).unwrap_or(i64::MAX);
-        seconds.saturating_add(i64::from(self.limits.day_offset)).div_euclid(DAY_SECONDS)
+        seconds.saturating_add(i64::from(self.day_offset)).div_euclid(DAY_SECONDS)
     }
 
-    fn day_end(&self) -> SystemTime {
-        let end = (self.ledger.day + 1) * DAY_SECONDS - i64::from(self.limits.day_offset);
+    fn end_of(&self, day: i64) -> SystemTime {
+        let end = (day + 1) * DAY_SECONDS - i64::from(self.day_offset);
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(end).unwrap_or(0))
     }
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Of two, the one that knows of more.
+    #[must_use]
+    pub fn later(self, other: Ledger) -> Ledger {
+        let (one, two) = ((self.day, self.used), (other.day, other.used));
+        if one >= two { self } else { other }
+    }
+
+    /// The ledger without its last call, which was never made.
+    #[must_use]
+    pub fn refunded(&self, reason: Reason) -> Ledger {
+        let mut ledger = self.clone();
+        ledger.used = ledger.used.saturating_sub(1);
+        if reason == Reason::Rejected {
+            ledger.rejections.pop();
+        }
+        ledger
+    }
+}
+
+fn since(later: SystemTime, earlier: SystemTime) -> Duration {
+    later.duration_since(earlier).unwrap_or_default()
 }
 
 // === impl Remaining ===
@@ -176,71 +194,90 @@ mod tests {
         Limits { per_day, day_offset: CHINA, per_minute }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn p16_the_cap_holds_for_a_natural_day_and_opens_with_the_next() {
-        let mut budget = Budget::new(limits(10, 100), Ledger::default());
+    fn noon() -> SystemTime {
+        humantime::parse_rfc3339("2026-11-21T04:00:00Z").expect("a time")
+    }
+
+    #[test]
+    fn p16_the_cap_holds_for_a_natural_day_and_opens_with_the_next() {
+        let limits = limits(10, 100);
+        let mut ledger = Ledger::default();
         for _ in 0..10 {
-            budget.check(Reason::Rejected).expect("within the cap");
-            budget.spend(Reason::Rejected);
+            limits.check(&ledger, Reason::Rejected, noon()).expect("within the cap");
+            ledger = limits.spend(&ledger, Reason::Rejected, noon());
         }
-        let spent = budget.check(Reason::Manual).expect_err("the cap is spent");
+        let spent = limits.check(&ledger, Reason::Manual, noon()).expect_err("the cap is spent");
+        assert_eq!(spent.opens_in(), Duration::from_secs(12 * 3600));
+        let next = noon() + spent.opens_in();
+        limits.check(&ledger, Reason::Manual, next).expect("a new day");
+        assert_eq!(limits.remaining(&ledger, next).left(), Some(10));
+    }
+
+    #[test]
+    fn p16_the_schedule_leaves_a_reserve_for_rejections() {
+        for (per_day, open) in [(300, 270), (9, 8), (2, 1), (1, 1)] {
+            let limits = limits(per_day, 100);
+            let (mut ledger, mut scheduled) = (Ledger::default(), 0);
+            while limits.check(&ledger, Reason::Schedule, noon()).is_ok() {
+                ledger = limits.spend(&ledger, Reason::Schedule, noon());
+                scheduled += 1;
+            }
+            assert_eq!(scheduled, open, "of {per_day}");
+            let reserve = limits.check(&ledger, Reason::Rejected, noon()).is_ok();
+            assert_eq!(reserve, per_day > 1, "of {per_day}");
+        }
+    }
+
+    #[test]
+    fn p16_a_clock_set_back_forgives_nothing() {
+        let limits = limits(2, 100);
+        let mut ledger = Ledger::default();
+        for _ in 0..2 {
+            ledger = limits.spend(&ledger, Reason::Start, noon());
+        }
+        let yesterday = noon() - Duration::from_secs(86_400);
+        assert!(matches!(
+            limits.check(&ledger, Reason::Start, yesterday),
+            Err(Spent::Day { limit: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn p16_a_clock_that_was_years_ahead_closes_the_budget_for_a_day_at_most() {
+        let ahead = Ledger { day: i64::MAX, used: 2, ..Ledger::default() };
+        let spent = limits(2, 100).check(&ahead, Reason::Start, noon());
+        let spent = spent.expect_err("what was spent stays spent");
         assert!(spent.opens_in() <= Duration::from_secs(86_400), "{spent:?}");
-        tokio::time::advance(spent.opens_in() + Duration::from_secs(1)).await;
-        budget.check(Reason::Manual).expect("a new day");
-        assert_eq!(budget.remaining().left(), Some(10));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn p16_the_schedule_leaves_a_reserve_for_rejections() {
-        let mut budget = Budget::new(limits(300, 100), Ledger::default());
-        let mut scheduled = 0;
-        while budget.check(Reason::Schedule).is_ok() {
-            budget.spend(Reason::Schedule);
-            scheduled += 1;
+    #[test]
+    fn p16_rejections_spend_no_more_than_so_many_a_minute() {
+        let limits = limits(0, 3);
+        let mut ledger = Ledger::default();
+        for second in 0..3 {
+            let now = noon() + Duration::from_secs(second);
+            limits.check(&ledger, Reason::Rejected, now).expect("within the minute's cap");
+            ledger = limits.spend(&ledger, Reason::Rejected, now);
         }
-        assert_eq!(scheduled, 270);
-        budget.check(Reason::Rejected).expect("the reserve");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn p16_the_ledger_survives_a_restart_and_a_clock_set_back() {
-        let mut before = Budget::new(limits(2, 100), Ledger::default());
-        before.spend(Reason::Start);
-        before.spend(Reason::Start);
-        let mut after = Budget::new(limits(2, 100), before.ledger());
-        assert!(matches!(after.check(Reason::Start), Err(Spent::Day { limit: 2, .. })));
-
-        let tomorrow = Ledger { day: before.ledger().day + 1, used: 2 };
-        let mut set_back = Budget::new(limits(2, 100), tomorrow);
-        assert!(set_back.check(Reason::Start).is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn p16_a_clock_that_was_years_ahead_closes_the_budget_for_a_day_at_most() {
-        let ahead = Ledger { day: i64::MAX, used: 2 };
-        let mut budget = Budget::new(limits(2, 100), ahead);
-        let spent = budget.check(Reason::Start).expect_err("what was spent stays spent");
-        assert!(spent.opens_in() <= Duration::from_secs(86_400), "{spent:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn p16_rejections_spend_no_more_than_so_many_a_minute() {
-        let mut budget = Budget::new(limits(0, 3), Ledger::default());
-        for _ in 0..3 {
-            budget.check(Reason::Rejected).expect("within the minute's cap");
-            budget.spend(Reason::Rejected);
-        }
-        let spent = budget.check(Reason::Rejected).expect_err("three are spent");
-        budget.check(Reason::Schedule).expect("the schedule is not held back");
-        tokio::time::advance(spent.opens_in()).await;
-        budget.check(Reason::Rejected).expect("the minute is over");
+        let now = noon() + Duration::from_secs(3);
+        let spent = limits.check(&ledger, Reason::Rejected, now).expect_err("three are spent");
+        assert_eq!(spent.opens_in(), Duration::from_secs(57));
+        limits.check(&ledger, Reason::Schedule, now).expect("the schedule is not held back");
+        let now = now + spent.opens_in();
+        limits.check(&ledger, Reason::Rejected, now).expect("the oldest is a minute old");
+        ledger = limits.spend(&ledger, Reason::Rejected, now);
+        limits.check(&ledger, Reason::Rejected, now).expect_err("but no more than that one");
+        // A clock that is set back by an hour closes it for a minute at most.
+        let back = now - Duration::from_secs(3600);
+        let spent = limits.check(&ledger, Reason::Rejected, back).expect_err("three are spent");
+        assert!(spent.opens_in() <= MINUTE, "{spent:?}");
     }
 
     #[test]
     fn p16_the_day_begins_at_the_vendors_midnight() {
-        let budget = Budget::new(limits(1, 1), Ledger::default());
+        let limits = limits(1, 1);
         let midnight = humantime::parse_rfc3339("2026-11-21T16:00:00Z").expect("a time");
         let before = midnight - Duration::from_secs(1);
-        assert_eq!(budget.day_of(midnight), budget.day_of(before) + 1);
+        assert_eq!(limits.day_of(midnight), limits.day_of(before) + 1);
     }
 }

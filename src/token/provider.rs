@@ -44,12 +44,9 @@ pub struct Provider {
 }
 
 /// How tokens are had. The refresher knows no more of a vendor.
-pub trait TokenEndpoint: Send {
+pub trait TokenEndpoint: Send + Sync {
     fn can_refresh(&self) -> bool;
     fn can_mint(&self) -> bool;
-
-    /// How long the vendor's refresh tokens live, where that is known.
-    fn refresh_token_life(&self) -> Option<Duration>;
 
     /// The configured credentials, which injected templates may name.
     fn credentials(&self) -> &Values;
@@ -139,10 +136,6 @@ impl TokenEndpoint for Provider {
 
     fn can_mint(&self) -> bool {
         self.config.mint.is_some()
-    }
-
-    fn refresh_token_life(&self) -> Option<Duration> {
-        self.config.answer.refresh_token_life
     }
 
     fn credentials(&self) -> &Values {

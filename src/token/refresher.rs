@@ -1,9 +1,10 @@
-//! The one task that owns an upstream's token: it renews by the clock and on demand, one renewal
-//! at a time, and publishes what it got.
+//! The one task that owns an upstream's token in this process: it renews by the clock and on demand,
+//! one renewal at a time, follows what others write into the store, and publishes what is newest.
 
-mod renewal;
+mod carry_out;
+mod follow;
+mod lease;
 mod report;
-mod setback;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +16,32 @@ use tracing::{info, warn};
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::readiness::Part;
-use crate::secret::Secret;
+use crate::secret::{Fingerprint, Secret};
 use crate::telemetry::metrics::TokenMetrics;
 use crate::vendor::description::OldToken;
-use crate::vendor::injection::Inject;
+use crate::vendor::injection::{Inject, Injection};
 
-use super::budget::{Budget, Ledger, Limits};
+use super::budget::Limits;
 use super::cache::{Cache, Live};
+use super::page::{Gain, Page};
 use super::provider::TokenEndpoint;
+use super::renewal::{End, Rules, Setback, Task};
 use super::schedule::Schedule;
-use super::store::{Entry, Record, Store};
+use super::store::Pages;
 use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
-use setback::Setback;
+use lease::LeaseWatch;
 
 /// What the refresher of one upstream must know.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The upstream's name: its page in the store, and its label.
+    /// The upstream's name: its label.
     pub upstream: String,
+    /// The account's page in the store.
+    pub page: String,
+    /// This process and upstream, as no other is called: it signs leases with it.
+    pub holder: String,
+    /// How long a lease lasts whose holder gives no sign of life.
+    pub lease: Duration,
     pub inject: Vec<Inject>,
     /// The refresh token that the operator configured.
     pub seed: Option<Secret>,
@@ -45,32 +54,37 @@ pub struct Config {
     pub wait: Duration,
 }
 
-/// Owns an upstream's token. Nobody else writes the cache or the upstream's page in the store.
+/// Owns an upstream's token. Nobody else in this process writes the cache.
 #[derive(Debug)]
-pub struct Refresher<E> {
+pub struct Refresher<E, S> {
     config: Config,
+    rules: Rules,
     endpoint: E,
-    store: Arc<Store>,
+    store: Arc<S>,
     cache: Arc<Cache>,
     demands: mpsc::Receiver<Demand>,
     status: watch::Sender<Status>,
     part: Part,
     metrics: TokenMetrics,
 
-    /// The page as the store has it; `None` until it could be read.
-    entry: Option<Entry>,
+    /// The newest page that is known; `None` until the store could be read.
+    known: Option<Page>,
     /// A new pair that could not be saved yet; requests do not see it.
-    unsaved: Option<Record>,
-    /// A refresh token was presented, by the last process or by this one, and nothing came of it
-    /// that could be kept: it may be spent.
-    cut_off: bool,
-    budget: Budget,
+    unsaved: Option<Gain>,
+    /// A lease that was perhaps taken, for a call that was not made.
+    unanswered: Option<u64>,
+    lease: LeaseWatch,
+    /// Between tries of a store that cannot be reached.
     backoff: Backoff,
     failure: Option<Failure>,
     renew_at: Instant,
+    renew_reason: Reason,
+    /// When the store is read again, in case that somebody has written and nobody told.
+    poll_at: Instant,
+    /// A refresh token put into the store by hand that was noticed.
+    noticed: Option<Fingerprint>,
     /// When the published token is over, until that has been reported.
     over_at: Option<Instant>,
-    last_call: Option<Instant>,
 }
 
 /// Somebody needs a token of a later generation.
@@ -114,12 +128,12 @@ impl Demand {
 
 // === impl Refresher ===
 
-impl<E: TokenEndpoint> Refresher<E> {
+impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     /// The task, to be [run](Self::run), and the handle for requests.
     pub fn new(
         config: Config,
         endpoint: E,
-        store: Arc<Store>,
+        store: Arc<S>,
         part: Part,
         metrics: TokenMetrics,
     ) -> (Self, Tokens) {
@@ -128,13 +142,20 @@ impl<E: TokenEndpoint> Refresher<E> {
         let cache = Arc::new(Cache::default());
         let tokens =
             Tokens { cache: cache.clone(), demands: sender, status: statuses, wait: config.wait };
+        let rules = Rules {
+            upstream: config.upstream.clone(),
+            holder: config.holder.clone(),
+            can_refresh: endpoint.can_refresh(),
+            can_mint: endpoint.can_mint(),
+            seed: config.seed.clone(),
+            limits: config.limits,
+            vendor_interval: config.vendor_interval,
+        };
+        let now = Instant::now();
         let refresher = Self {
-            budget: Budget::new(config.limits, Ledger::default()),
-            backoff: Backoff::new(
-                FIRST_RETRY,
-                retry_ceiling(config.limits.per_day).max(LONGEST_PLEA),
-            ),
+            lease: LeaseWatch::new(config.lease),
             config,
+            rules,
             endpoint,
             store,
             cache,
@@ -142,13 +163,16 @@ impl<E: TokenEndpoint> Refresher<E> {
             status,
             part,
             metrics,
-            entry: None,
+            known: None,
             unsaved: None,
-            cut_off: false,
+            unanswered: None,
+            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             failure: None,
-            renew_at: Instant::now(),
+            renew_at: now,
+            renew_reason: Reason::Schedule,
+            poll_at: now,
+            noticed: None,
             over_at: None,
-            last_call: None,
         };
         (refresher, tokens)
     }
@@ -159,6 +183,7 @@ impl<E: TokenEndpoint> Refresher<E> {
         tokio::pin!(stop);
         self.start().await;
         loop {
+            let changed = self.store.changed(&self.config.page);
             tokio::select! {
                 () = &mut stop => break,
                 demand = self.demands.recv() => match demand {
@@ -166,8 +191,10 @@ impl<E: TokenEndpoint> Refresher<E> {
                     None => break,
                 },
                 () = sleep_until(self.renew_at) => {
-                    let _ = self.renew(Reason::Schedule).await;
+                    let _ = self.renew(self.renew_reason, self.generation()).await;
                 }
+                () = changed => self.follow().await,
+                () = sleep_until(self.poll_at) => self.follow().await,
                 // The day turns, and with it the budget, though nothing else happens.
                 () = sleep(REPORT_INTERVAL) => self.report(None),
                 () = reached(self.over_at) => {
@@ -182,30 +209,35 @@ impl<E: TokenEndpoint> Refresher<E> {
 
     /// A stored, living token makes ready, whatever the token endpoint does.
     async fn start(&mut self) {
-        if self.load().await.is_err() {
-            let _ = self.renew(Reason::Start).await;
-            return;
-        }
-        let stored = self.entry.as_ref().and_then(|entry| entry.token.clone());
-        let living = stored.is_some_and(|record| {
-            record.expires_at > clock::wall() && self.publish(&record).is_ok()
-        });
-        let cut_off = self.entry.as_ref().and_then(|entry| entry.intent.clone());
-        if let Some(intent) = &cut_off {
+        let page = match self.store.load(&self.config.page).await {
+            Ok(seen) => seen.page,
+            Err(_) => {
+                let _ = self.renew(Reason::Start, 0).await;
+                return;
+            }
+        };
+        self.lease.observe(&page);
+        self.poll_at = Instant::now() + self.store.poll();
+        let doubtful = page.is_doubtful();
+        if let Some(intent) = &page.intent {
             let begun = humantime::format_rfc3339_seconds(intent.at);
             warn!(upstream = %self.config.upstream, %begun,
-                "a refresh was cut off by the last end of this process; its answer may be lost");
+                "a refresh was cut off by the end of its process, or is still under way in another; its answer may be lost");
         }
         // Ready before the vendor is asked: the token in hand may be dead already, but it is better
         // than none, and a token endpoint may be silent for long.
+        let living = page.is_living(clock::wall()) && self.publish(&page).is_ok();
+        let seed_is_new = self.rules.seed_is_new(&page);
+        let unproven = page.unproven;
+        self.known = Some(page);
         if living {
             info!(upstream = %self.config.upstream, generation = self.cache.generation(),
                 "serving with the token from the store");
             self.report(None);
         }
-        let doubtful = cut_off.is_some() && self.config.old_access_token == OldToken::Dies;
-        if !living || doubtful || self.seed_has_changed() {
-            let _ = self.renew(Reason::Start).await;
+        let doubtful = doubtful && self.config.old_access_token == OldToken::Dies;
+        if !living || doubtful || seed_is_new || unproven {
+            let _ = self.renew(Reason::Start, self.generation()).await;
         }
     }
 
@@ -225,7 +257,7 @@ impl<E: TokenEndpoint> Refresher<E> {
             let retry_after = failure.until.saturating_duration_since(now);
             return demand.answer(Err(NoToken { retry_after, ..failure.error.clone() }));
         }
-        let renewed = self.renew(demand.reason).await;
+        let renewed = self.renew(demand.reason, than).await;
         let newer = self.cache.living(Instant::now()).filter(|live| live.generation > than);
         demand.answer(match (newer, renewed) {
             (Some(live), _) => Ok(live),
@@ -235,26 +267,31 @@ impl<E: TokenEndpoint> Refresher<E> {
     }
 
     /// One renewal, with everything that must be noted about it.
-    async fn renew(&mut self, reason: Reason) -> Result<(), NoToken> {
+    async fn renew(&mut self, reason: Reason, than: u64) -> Result<(), NoToken> {
         let began = Instant::now();
-        let died_early = reason == Reason::Rejected && self.dies_early();
-        let before = self.cache.generation();
-        let booked = self.budget.ledger();
-        let result = self.try_renew_watched(reason).await;
-        let (outcome, detail) = match &result {
+        let task = Task {
+            reason,
+            than,
+            known: self.known.clone().unwrap_or_default(),
+            unsaved: self.unsaved.take(),
+            unanswered: self.unanswered.take(),
+            chance: fastrand::u16(..),
+        };
+        let deaths = task.known.early_deaths;
+        let end = self.carry_out_watched(task).await;
+        let (outcome, detail) = match &end.result {
             Ok(outcome) => (*outcome, String::new()),
             Err(setback) => (setback.outcome, setback.detail.clone()),
         };
         self.metrics.refreshed(reason.as_str(), outcome.as_str(), began.elapsed());
+        let result = self.take_over(end);
         match result {
-            Ok(_) => {
+            Ok(()) => {
                 self.failure = None;
-                // The same token again is no progress: see `same_again`.
-                if self.cache.generation() > before {
-                    self.backoff.reset();
-                    if died_early {
-                        self.metrics.early_deaths.inc();
-                    }
+                self.backoff.reset();
+                let known_deaths = self.known.as_ref().map_or(0, |page| page.early_deaths);
+                if outcome == Outcome::Ok && known_deaths > deaths {
+                    self.metrics.early_deaths.inc();
                 }
                 info!(
                     upstream = %self.config.upstream,
@@ -265,7 +302,7 @@ impl<E: TokenEndpoint> Refresher<E> {
                     "token renewed"
                 );
             }
-            Err(setback) => self.put_off(reason, setback, booked),
+            Err(setback) => self.put_off(reason, setback),
         }
         self.report(Some(LastRefresh {
             at: clock::wall(),
@@ -279,17 +316,54 @@ impl<E: TokenEndpoint> Refresher<E> {
         }
     }
 
+    /// What a renewal leaves behind becomes what is known; a newer token is published.
+    fn take_over(&mut self, end: End) -> Result<(), Setback> {
+        let End { result, page, unsaved, unanswered, refusals } = end;
+        (self.unsaved, self.unanswered) = (unsaved, unanswered);
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            Err(setback) => {
+                // A page that was never read is not known.
+                if self.known.is_some() || page != Page::default() {
+                    self.known = Some(page);
+                }
+                return Err(setback);
+            }
+        };
+        if outcome == Outcome::Ok {
+            self.tell_refusals(&refusals);
+        }
+        let published = self.publish(&page);
+        self.known = Some(page);
+        published
+    }
+
+    /// Makes a page's token what requests carry, and sets the time of its renewal.
+    fn publish(&mut self, page: &Page) -> Result<(), Setback> {
+        let (Some(access_token), Some(life)) = (&page.tokens.access, page.life) else {
+            return Err(Setback::malformed("there is no access token"));
+        };
+        let mut values = self.endpoint.credentials().clone();
+        values.insert("access_token".to_owned(), access_token.clone());
+        if let Some(refresh_token) = &page.tokens.refresh {
+            values.insert("refresh_token".to_owned(), refresh_token.clone());
+        }
+        let injection = Injection::render(&self.config.inject, &values)
+            .map_err(|error| Setback::malformed(&error.to_string()))?;
+        let (now, wall) = (Instant::now(), clock::wall());
+        let over_at = now + page.left(wall);
+        self.over_at = Some(over_at);
+        self.cache.publish(Live { generation: page.generation, over_at, injection });
+        let due = self.config.schedule.due(&life, wall, fastrand::f64());
+        self.renew_at = now + due.after;
+        self.renew_reason = due.reason;
+        Ok(())
+    }
+
     /// A renewal has failed: everybody shares its failure until the next try.
-    fn put_off(&mut self, reason: Reason, setback: Setback, booked: Ledger) {
+    fn put_off(&mut self, reason: Reason, setback: Setback) {
         let now = Instant::now();
-        let wait = setback.wait.unwrap_or_else(|| {
-            // Tries that spend nothing need not be spread over the day, which may turn meanwhile.
-            let free = self.budget.ledger().used <= booked.used;
-            let per_day = if free { 0 } else { self.config.limits.per_day };
-            // What the vendor has refused is not presented to it for ever at the same pace.
-            let least = if setback.needs_a_person { LONGEST_PLEA } else { LONGEST_RETRY };
-            self.backoff.after_failure_within(retry_ceiling(per_day).max(least))
-        });
+        let wait = setback.wait.unwrap_or_else(|| self.backoff.after_failure());
         self.tell(reason, &setback, wait);
         let error = NoToken {
             kind: setback.kind(),
@@ -299,22 +373,28 @@ impl<E: TokenEndpoint> Refresher<E> {
         let only_schedule = reason == Reason::Schedule && setback.outcome == Outcome::Budget;
         self.failure = Some(Failure { error, at: now, until: now + wait, only_schedule });
         self.renew_at = now + wait;
+        self.renew_reason = Reason::Schedule;
     }
 
-    /// The vendor calls a token dead and hands out the same one again: sending the request once
-    /// more would be futile, and so would be asking again at once.
+    /// The vendor calls a token dead and hands out the same one again.
     fn same_again(&mut self) -> NoToken {
         let now = Instant::now();
-        let ceiling = retry_ceiling(self.config.limits.per_day);
+        let same = self.known.as_ref().and_then(|page| page.failure.as_ref());
+        let retry_after = same.map_or(FIRST_RETRY, |failure| clock::until(failure.until));
         let error = NoToken {
             kind: NoTokenKind::Unavailable,
             detail: "the vendor called the token dead, and handed out the same one again".into(),
-            retry_after: self.backoff.after_failure_within(ceiling),
+            retry_after,
         };
-        let until = now + error.retry_after;
+        let until = now + retry_after;
         let only_schedule = false;
         self.failure = Some(Failure { error: error.clone(), at: now, until, only_schedule });
         error
+    }
+
+    /// The generation that is known; a renewal wants a later one.
+    fn generation(&self) -> u64 {
+        self.known.as_ref().map_or(0, |page| page.generation)
     }
 }
 
@@ -326,24 +406,9 @@ async fn reached(instant: Option<Instant>) {
     }
 }
 
-/// The longest wait between tries. With a daily cap, an outage of a whole day must not spend it:
-/// full jitter halves the mean wait, hence twice the even spacing.
-fn retry_ceiling(per_day: u32) -> Duration {
-    match per_day {
-        0 => LONGEST_RETRY,
-        cap => LONGEST_RETRY.max(2 * DAY / cap),
-    }
-}
-
 /// Demands that may wait while a renewal is under way; more callers wait at the channel's door.
 const LONGEST_QUEUE: usize = 1024;
 /// How old what `/status` says of the budget may be.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// Between tries of what only a person can mend; the vendor may have erred, too.
-const LONGEST_PLEA: Duration = Duration::from_secs(600);
-const DAY: Duration = Duration::from_secs(86_400);
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,9 @@
 //! When to renew: pure arithmetic.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use super::Reason;
+use super::page::Life;
 
 /// What the operator and the vendor say about timing.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +14,31 @@ pub struct Schedule {
     pub min_interval: Duration,
 }
 
+/// The next renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub after: Duration,
+    pub reason: Reason,
+}
+
 impl Schedule {
+    /// When a token of this life is renewed.
+    pub fn due(&self, life: &Life, now: SystemTime, chance: f64) -> Due {
+        let left = life.left(now);
+        let after = match life.no_gain_at {
+            Some(asked) => {
+                let then = life.expires_at.duration_since(asked).unwrap_or_default();
+                let passed = now.duration_since(asked).unwrap_or_default();
+                self.after_same(then).saturating_sub(passed)
+            }
+            None => {
+                let age = life.whole().saturating_sub(left);
+                self.renew_after(life.whole(), chance).saturating_sub(age)
+            }
+        };
+        Due { after, reason: Reason::Schedule }
+    }
+
     /// How long after it was obtained a token of this `life` is renewed. `chance` (0 to 1) spreads
     /// replicas over the tenth of the margin that comes before it.
     pub fn renew_after(&self, life: Duration, chance: f64) -> Duration {

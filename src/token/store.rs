@@ -1,64 +1,104 @@
-//! Where tokens outlive the process.
+//! Where tokens outlive the process, and where replicas meet.
+//!
+//! A store keeps pages by name and can do one thing with them that matters: replace a page if it is
+//! still the one that was read. Leases, fences, journal and budget are part of the page (see
+//! [`page`](super::page)), so every kind of store has them alike.
 
 pub mod file;
 pub mod memory;
+mod written;
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-
-use crate::clock::rfc3339;
-use crate::secret::{Fingerprint, Secret};
-
-use super::budget::Ledger;
+use super::page::Page;
 use file::FileStore;
 use memory::MemoryStore;
+pub use written::{Unreadable, Written};
 
-/// One upstream's page in the store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Entry {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<Record>,
-    #[serde(default)]
-    pub ledger: Ledger,
-    /// Set before a refresh token is presented, gone with the save of what came of it. Found at
-    /// start, it means that an answer may have been lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intent: Option<Intent>,
+/// A page as it was read, and what must still be there when it is replaced.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub page: Page,
+    pub revision: Revision,
 }
 
-/// A token pair as it is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Record {
-    /// Grows with every new access token. An older generation never replaces a newer one.
-    pub generation: u64,
-    /// Missing in a page that was only seeded.
-    #[serde(default, with = "secret_text", skip_serializing_if = "Option::is_none")]
-    pub access_token: Option<Secret>,
-    #[serde(default, with = "secret_text", skip_serializing_if = "Option::is_none")]
-    pub refresh_token: Option<Secret>,
-    #[serde(with = "rfc3339")]
-    pub obtained_at: SystemTime,
-    #[serde(with = "rfc3339")]
-    pub expires_at: SystemTime,
-    /// The seed that this pair descends from, to notice when the operator changes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<Fingerprint>,
+/// Names one state of a page. Every write has another, drawn at random; 0: there is no page yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Revision(u64);
+
+/// What came of replacing a page.
+#[derive(Clone, Debug)]
+pub enum Swap {
+    Done(Revision),
+    /// It is another than was read: this one. Nothing was written.
+    Stale(Seen),
 }
 
-/// A refresh that was begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
-    /// The refresh token that was presented.
-    pub presented: Fingerprint,
-    #[serde(with = "rfc3339")]
-    pub at: SystemTime,
+/// What a refresher needs of a store.
+pub trait Pages: Send + Sync + 'static {
+    /// A page; an empty one when there is none yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn load(&self, name: &str) -> impl Future<Output = Result<Seen, StoreError>> + Send;
+
+    /// Replaces a page that is still as it was read. When this returns [`Swap::Done`], the new one
+    /// is durable.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or written. The page may have been replaced all the same.
+    fn swap(
+        &self,
+        name: &str,
+        seen: Revision,
+        next: &Page,
+    ) -> impl Future<Output = Result<Swap, StoreError>> + Send;
+
+    /// Completes when the store says that somebody has changed this page. It may stay silent: who
+    /// relies on it reads the page now and then ([`Pages::poll`]).
+    fn changed(&self, name: &str) -> impl Future<Output = ()> + Send;
+
+    /// How often a page is to be read that others may change.
+    fn poll(&self) -> std::time::Duration;
 }
 
-/// A kind of store.
+/// A kind of store: it keeps [`Written`] pages, and need not understand them.
+pub(crate) trait Backend: Send + Sync {
+    /// `None`: there is no such page.
+    fn read(&self, name: &str) -> impl Future<Output = Result<Option<Written>, StoreError>> + Send;
+
+    /// Replaces the page if its revision is `seen`, and neither its generation nor its fence would
+    /// become less. Otherwise returns what is there.
+    fn write(
+        &self,
+        name: &str,
+        seen: Revision,
+        next: Written,
+    ) -> impl Future<Output = Result<Wrote, StoreError>> + Send;
+
+    /// See [`Pages::changed`].
+    fn changed(&self, name: &str) -> impl Future<Output = ()> + Send;
+
+    /// See [`Pages::poll`].
+    fn poll(&self) -> std::time::Duration;
+}
+
+/// What came of [`Backend::write`].
 #[derive(Debug)]
-pub enum Store {
+pub(crate) enum Wrote {
+    Done,
+    Stale(Option<Written>),
+}
+
+/// A store of any kind.
+#[derive(Debug)]
+pub struct Store {
+    backend: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
     File(FileStore),
     Memory(MemoryStore),
 }
@@ -83,66 +123,80 @@ pub enum StoreError {
         path.display()
     )]
     Held { path: PathBuf, holder: String },
-    #[error("the store has generation {stored}, newer than {offered}: not overwritten")]
-    Outdated { stored: u64, offered: u64 },
+    #[error("the store's page {page} cannot be read; it is left as it is")]
+    Unreadable {
+        page: String,
+        #[source]
+        source: Unreadable,
+    },
 }
 
 // === impl Store ===
 
+impl From<FileStore> for Store {
+    fn from(store: FileStore) -> Self {
+        Self { backend: Kind::File(store) }
+    }
+}
+
+impl From<MemoryStore> for Store {
+    fn from(store: MemoryStore) -> Self {
+        Self { backend: Kind::Memory(store) }
+    }
+}
+
+impl Pages for Store {
+    async fn load(&self, name: &str) -> Result<Seen, StoreError> {
+        let written = match &self.backend {
+            Kind::File(store) => store.read(name).await?,
+            Kind::Memory(store) => store.read(name).await?,
+        };
+        self.open(name, written)
+    }
+
+    async fn swap(&self, name: &str, seen: Revision, next: &Page) -> Result<Swap, StoreError> {
+        let revision = Revision::fresh();
+        let next = Written::of(next, revision);
+        let wrote = match &self.backend {
+            Kind::File(store) => store.write(name, seen, next).await?,
+            Kind::Memory(store) => store.write(name, seen, next).await?,
+        };
+        match wrote {
+            Wrote::Done => Ok(Swap::Done(revision)),
+            Wrote::Stale(written) => self.open(name, written).map(Swap::Stale),
+        }
+    }
+
+    async fn changed(&self, name: &str) {
+        match &self.backend {
+            Kind::File(store) => store.changed(name).await,
+            Kind::Memory(store) => store.changed(name).await,
+        }
+    }
+
+    fn poll(&self) -> std::time::Duration {
+        match &self.backend {
+            Kind::File(store) => store.poll(),
+            Kind::Memory(store) => store.poll(),
+        }
+    }
+}
+
 impl Store {
-    /// One upstream's page; an empty one when there is none yet.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn load(&self, upstream: &str) -> Result<Entry, StoreError> {
-        match self {
-            Self::File(store) => store.load(upstream).await,
-            Self::Memory(store) => Ok(store.load(upstream)),
-        }
-    }
-
-    /// Replaces one upstream's page. When this returns, it is durable.
-    ///
-    /// # Errors
-    /// When it could not be made durable, or a newer generation is there.
-    pub async fn save(&self, upstream: &str, entry: Entry) -> Result<(), StoreError> {
-        match self {
-            Self::File(store) => store.save(upstream, entry).await,
-            Self::Memory(store) => store.save(upstream, entry),
-        }
+    fn open(&self, name: &str, written: Option<Written>) -> Result<Seen, StoreError> {
+        let Some(written) = written else { return Ok(Seen::default()) };
+        let page = written
+            .page()
+            .map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
+        Ok(Seen { page, revision: written.revision })
     }
 }
 
-// === impl Entry ===
+// === impl Revision ===
 
-impl Entry {
-    pub fn generation(&self) -> u64 {
-        self.token.as_ref().map_or(0, |record| record.generation)
-    }
-
-    /// Refuses to be replaced by an older page.
-    fn check_newer(&self, offered: &Entry) -> Result<(), StoreError> {
-        let (stored, offered) = (self.generation(), offered.generation());
-        if offered < stored { Err(StoreError::Outdated { stored, offered }) } else { Ok(()) }
-    }
-}
-
-/// Tokens as texts: the only place where a secret is written out.
-mod secret_text {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::secret::Secret;
-
-    pub(super) fn serialize<S: Serializer>(
-        secret: &Option<Secret>,
-        out: S,
-    ) -> Result<S::Ok, S::Error> {
-        secret.as_ref().map(Secret::expose).serialize(out)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<String>::deserialize(from)?.map(Secret::new))
+impl Revision {
+    /// One that no write before it has had.
+    pub fn fresh() -> Self {
+        Self(fastrand::u64(1..))
     }
 }

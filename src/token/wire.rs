@@ -25,16 +25,20 @@ pub struct TokenRequest {
 }
 
 /// What a token endpoint gave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub struct Grant {
     pub access_token: Secret,
     /// `None`: the one that was presented stays good.
     pub refresh_token: Option<Secret>,
     pub expires_at: SystemTime,
+    /// Of the refresh token, where that is known.
+    pub refresh_expires_at: Option<SystemTime>,
 }
 
 /// Why it gave nothing.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Denied {
     /// The vendor understood and said no: asking again with the same will not help.
     #[error("the vendor refused: {0}")]
@@ -107,6 +111,7 @@ pub fn read(
         access_token,
         refresh_token: shape.refresh_token.as_ref().and_then(|at| secret_at(&answer, at)),
         expires_at: expiry(shape, &answer, now),
+        refresh_expires_at: shape.refresh_token_life.map(|life| now + life),
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Description {
     pub base_url: BaseUrl,
     /// The credentials that a config must give; the seed (`refresh_token`) is not among them.
     pub credentials: Vec<String>,
+    /// The one among them that names the account: whoever has the same shares tokens and budget.
+    pub account: Option<String>,
     pub inject: Vec<Inject>,
     /// Further request headers that are taken out.
     pub strip: Vec<HeaderName>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokenward::sandbox::{Current, Sandbox, Vendor};
 use tokenward::secret::Secret;
-use tokenward::token::store::Entry;
+use tokenward::token::page::Page;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -146,8 +146,8 @@ impl Stage {
 
         let entry = stored(&self.home).await;
         let context = format!("{moment:?} {entry:?} {:?} used {used}", self.tally);
-        assert!(entry.generation() >= self.generation, "an older page is back: {context}");
-        self.generation = entry.generation();
+        assert!(entry.generation >= self.generation, "an older page is back: {context}");
+        self.generation = entry.generation;
         let kept = self.vendor_generation(&entry).await;
         assert!(kept >= used, "used before it was saved: store {kept}, {context}");
         self.expect_few_files();
@@ -169,8 +169,8 @@ impl Stage {
     }
 
     /// How the vendor numbers the stored access token; 0: there is none.
-    async fn vendor_generation(&self, entry: &Entry) -> u64 {
-        let token = entry.token.as_ref().and_then(|record| record.access_token.as_ref());
+    async fn vendor_generation(&self, entry: &Page) -> u64 {
+        let token = entry.tokens.access.as_ref();
         let Some(token) = token.map(Secret::expose) else {
             return 0;
         };
@@ -195,9 +195,8 @@ fn newest_used(sandbox: &Sandbox) -> u64 {
     calls.filter_map(|seen| seen.generation).max().unwrap_or(0)
 }
 
-fn descends_from(entry: &Entry, seed: &str) -> bool {
-    let known = entry.token.as_ref().and_then(|record| record.seed.clone());
-    known == Some(Secret::new(seed).fingerprint())
+fn descends_from(page: &Page, seed: &str) -> bool {
+    page.seeds.contains(&Secret::new(seed).fingerprint())
 }
 
 async fn call_on_and_on(url: String) {

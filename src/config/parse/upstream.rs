@@ -85,6 +85,7 @@ impl Parser<'_> {
             identity,
             http2,
             rules: rules?,
+            page: page(name, &vendor, &credentials),
             credentials,
             seed,
             look_limit: raw.look.max_bytes.map_or(LOOK_LIMIT, |size| size.as_len()),
@@ -261,6 +262,16 @@ impl Parser<'_> {
             }
         }
         patterns
+    }
+}
+
+/// The name of the account's page in the store. Where the description does not say what names an
+/// account, each upstream is one.
+fn page(upstream: &str, vendor: &Description, credentials: &Values) -> String {
+    let account = vendor.account.as_ref().and_then(|name| credentials.get(name));
+    match account {
+        Some(account) => format!("{}-{}", vendor.name, account.fingerprint()),
+        None => upstream.to_owned(),
     }
 }
 

@@ -7,12 +7,15 @@ use tracing::{error, warn};
 
 use crate::clock;
 
-use super::super::schedule::LARGEST_MARGIN;
+use super::super::budget::Ledger;
+use super::super::page::Page;
+use super::super::provider::TokenEndpoint;
+use super::super::renewal::Setback;
+use super::super::store::Pages;
 use super::super::{LastRefresh, Reason, Status};
-use super::setback::Setback;
-use super::{Refresher, TokenEndpoint};
+use super::Refresher;
 
-impl<E: TokenEndpoint> Refresher<E> {
+impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     pub(super) fn tell(&self, reason: Reason, setback: &Setback, wait: Duration) {
         let serving = self.cache.living(Instant::now()).is_some();
         let wait = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
@@ -38,25 +41,18 @@ impl<E: TokenEndpoint> Refresher<E> {
     }
 
     pub(super) fn seconds_left(&self) -> u64 {
-        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
-        record.map_or(0, |record| clock::until(record.expires_at).as_secs())
-    }
-
-    /// Whether the token in hand promised to live on for more than the largest margin of its life.
-    pub(super) fn dies_early(&self) -> bool {
-        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
-        record.is_some_and(|record| {
-            let life = record.expires_at.duration_since(record.obtained_at).unwrap_or_default();
-            clock::until(record.expires_at) > life.mul_f64(LARGEST_MARGIN)
-        })
+        self.known.as_ref().map_or(0, |page| page.left(clock::wall()).as_secs())
     }
 
     /// Tells status page, metrics and readiness how things stand.
-    pub(super) fn report(&mut self, last: Option<LastRefresh>) {
-        let budget = self.budget.remaining();
-        let record = self.entry.as_ref().and_then(|entry| entry.token.as_ref());
-        let expires_at = record.filter(|r| r.access_token.is_some()).map(|r| r.expires_at);
-        let obtained_at = record.filter(|r| r.access_token.is_some()).map(|r| r.obtained_at);
+    pub(super) fn report(&self, last: Option<LastRefresh>) {
+        let none = Ledger::default();
+        let ledger = self.known.as_ref().map_or(&none, |page| &page.ledger);
+        let budget = self.config.limits.remaining(ledger, clock::wall());
+        let life = self.known.as_ref().filter(|page| page.tokens.access.is_some());
+        let life = life.and_then(|page: &Page| page.life);
+        let expires_at = life.map(|life| life.expires_at);
+        let obtained_at = life.map(|life| life.obtained_at);
         let generation = self.cache.generation();
 
         let seconds = |time| i64::try_from(clock::unix_seconds(time)).unwrap_or(i64::MAX);

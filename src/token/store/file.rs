@@ -11,11 +11,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{Entry, StoreError};
+use crate::secret::Secret;
+
+use super::{Backend, Revision, StoreError, Written, Wrote};
 
 /// The pages of every upstream in one file. This process alone writes it while this value lives.
 #[derive(Clone, Debug)]
@@ -32,7 +37,7 @@ struct Inner {
     _lock: File,
 }
 
-type Pages = BTreeMap<String, Entry>;
+type Pages = BTreeMap<String, Written>;
 
 /// The file's content: the pages, as text, and that text's checksum.
 #[derive(Serialize, Deserialize)]
@@ -40,7 +45,19 @@ struct Envelope<'a> {
     format: u32,
     sha256: String,
     #[serde(borrow)]
-    upstreams: &'a serde_json::value::RawValue,
+    pages: &'a RawValue,
+}
+
+/// One page in the file.
+#[derive(Serialize, Deserialize)]
+struct Sheet<'a> {
+    revision: Revision,
+    generation: u64,
+    fence: u64,
+    #[serde(borrow)]
+    page: &'a RawValue,
+    #[serde(borrow)]
+    tokens: &'a RawValue,
 }
 
 impl FileStore {
@@ -55,38 +72,10 @@ impl FileStore {
         Ok(Self { inner: Arc::new(Inner { path, pages: Mutex::new(pages), _lock: lock }) })
     }
 
-    pub(super) async fn load(&self, upstream: &str) -> Result<Entry, StoreError> {
-        self.blocking(|inner| {
-            // What is on disk is asked again: it is what a restart would find. Not while a save is
-            // under way: its page would be forgotten here, and be overwritten by the next save.
-            let mut pages = inner.pages();
-            *pages = read(&inner.path)?;
-            Ok(())
-        })
-        .await?;
-        Ok(self.inner.pages().get(upstream).cloned().unwrap_or_default())
-    }
-
-    pub(super) async fn save(&self, upstream: &str, entry: Entry) -> Result<(), StoreError> {
-        let upstream = upstream.to_owned();
-        self.blocking(move |inner| {
-            let mut pages = inner.pages();
-            if let Some(stored) = pages.get(&upstream) {
-                stored.check_newer(&entry)?;
-            }
-            let mut next = pages.clone();
-            next.insert(upstream, entry);
-            write(&inner.path, &next)?;
-            *pages = next;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn blocking(
+    async fn blocking<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&Inner) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
+        act: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let inner = self.inner.clone();
         let path = inner.path.clone();
         tokio::task::spawn_blocking(move || act(&inner)).await.unwrap_or_else(|error| {
@@ -95,9 +84,63 @@ impl FileStore {
     }
 }
 
+impl Backend for FileStore {
+    async fn read(&self, name: &str) -> Result<Option<Written>, StoreError> {
+        let name = name.to_owned();
+        self.blocking(move |inner| {
+            // What is on disk is asked again: it is what a restart would find. Not while a save is
+            // under way: its page would be forgotten here, and be overwritten by the next save.
+            let mut pages = inner.pages();
+            *pages = read(&inner.path)?;
+            Ok(pages.get(&name).cloned())
+        })
+        .await
+    }
+
+    async fn write(&self, name: &str, seen: Revision, next: Written) -> Result<Wrote, StoreError> {
+        let name = name.to_owned();
+        self.blocking(move |inner| {
+            let mut pages = inner.pages();
+            let stored = pages.get(&name);
+            if !next.may_replace(stored, seen) {
+                return Ok(Wrote::Stale(stored.cloned()));
+            }
+            let mut after = pages.clone();
+            after.insert(name, next);
+            write(&inner.path, &after)?;
+            *pages = after;
+            Ok(Wrote::Done)
+        })
+        .await
+    }
+
+    async fn changed(&self, _: &str) {
+        std::future::pending().await
+    }
+
+    fn poll(&self) -> Duration {
+        POLL
+    }
+}
+
 impl Inner {
     fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Sheet<'a> {
+    fn of(page: &'a Written) -> io::Result<Self> {
+        let Written { revision, generation, fence, .. } = *page;
+        let open = serde_json::from_str(&page.open)?;
+        let tokens = serde_json::from_str(page.tokens.expose())?;
+        Ok(Self { revision, generation, fence, page: open, tokens })
+    }
+
+    fn written(self) -> Written {
+        let Self { revision, generation, fence, page, tokens } = self;
+        let (open, tokens) = (page.get().to_owned(), Secret::new(tokens.get()));
+        Written { revision, generation, fence, open, tokens }
     }
 }
 
@@ -115,11 +158,12 @@ fn read(path: &Path) -> Result<Pages, StoreError> {
         let found = envelope.format;
         return Err(damaged(format!("format {found}, and this version reads {FORMAT}")));
     }
-    if envelope.sha256 != checksum(envelope.upstreams.get()) {
+    if envelope.sha256 != checksum(envelope.pages.get()) {
         return Err(damaged("its checksum does not fit its content".to_owned()));
     }
-    serde_json::from_str(envelope.upstreams.get())
-        .map_err(|error| damaged(format!("its pages cannot be read ({})", place(&error))))
+    let sheets: BTreeMap<String, Sheet<'_>> = serde_json::from_str(envelope.pages.get())
+        .map_err(|error| damaged(format!("its pages cannot be read ({})", place(&error))))?;
+    Ok(sheets.into_iter().map(|(name, sheet)| (name, sheet.written())).collect())
 }
 
 fn write(path: &Path, pages: &Pages) -> Result<(), StoreError> {
@@ -147,10 +191,11 @@ fn write(path: &Path, pages: &Pages) -> Result<(), StoreError> {
 }
 
 fn serialize(pages: &Pages) -> io::Result<Zeroizing<String>> {
-    let pages = Zeroizing::new(serde_json::to_string(pages)?);
+    let sheets = pages.iter().map(|(name, page)| Ok((name, Sheet::of(page)?)));
+    let sheets = sheets.collect::<io::Result<BTreeMap<_, _>>>()?;
+    let pages = Zeroizing::new(serde_json::to_string(&sheets)?);
     let sha256 = checksum(&pages);
-    let text =
-        format!("{{\"format\":{FORMAT},\"sha256\":\"{sha256}\",\"upstreams\":{}}}\n", *pages);
+    let text = format!("{{\"format\":{FORMAT},\"sha256\":\"{sha256}\",\"pages\":{}}}\n", *pages);
     Ok(Zeroizing::new(text))
 }
 
@@ -208,48 +253,50 @@ fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Store
     move |source| StoreError::Io { path, doing, source }
 }
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// `seed` may change a page while the gateway runs.
+const POLL: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::time::{Duration, SystemTime};
 
-    use super::super::Record;
+    use super::super::super::page::Page;
+    use super::super::{Pages as _, Seen, Store, Swap};
     use super::*;
-    use crate::secret::Secret;
 
-    fn entry(generation: u64, refresh_token: &str) -> Entry {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-        Entry {
-            token: Some(Record {
-                generation,
-                access_token: Some(Secret::new("access")),
-                refresh_token: Some(Secret::new(refresh_token)),
-                obtained_at: now,
-                expires_at: now + Duration::from_secs(60),
-                seed: Some(Secret::new("seed").fingerprint()),
-            }),
-            ..Entry::default()
-        }
+    fn open(path: &Path) -> Result<Store, StoreError> {
+        FileStore::open(path).map(Store::from)
     }
 
-    fn refresh_token(entry: &Entry) -> &str {
-        entry.token.as_ref().and_then(|t| t.refresh_token.as_ref()).expect("a token").expose()
+    /// Puts another refresh token onto a page.
+    async fn save(store: &Store, name: &str, generation: u64, refresh_token: &str) -> Swap {
+        let Seen { mut page, revision } = store.load(name).await.expect("a page");
+        page.generation = generation;
+        page.tokens.refresh = Some(Secret::new(refresh_token));
+        store.swap(name, revision, &page).await.expect("saved")
+    }
+
+    fn refresh_token(page: &Page) -> &str {
+        page.tokens.refresh.as_ref().expect("a token").expose()
+    }
+
+    async fn load(store: &Store, name: &str) -> Page {
+        store.load(name).await.expect("a page").page
     }
 
     #[tokio::test]
     async fn p15_what_was_saved_is_there_after_a_restart_and_for_its_owner_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tokens.json");
-        let store = FileStore::open(&path).expect("a new store");
-        store.save("one", entry(1, "r1")).await.expect("saved");
-        store.save("two", entry(7, "r7")).await.expect("saved");
+        let store = open(&path).expect("a new store");
+        save(&store, "one", 1, "r1").await;
+        save(&store, "two", 7, "r7").await;
         drop(store);
-        let store = FileStore::open(&path).expect("the same store");
-        assert_eq!(refresh_token(&store.load("one").await.expect("a page")), "r1");
-        assert_eq!(refresh_token(&store.load("two").await.expect("a page")), "r7");
-        assert_eq!(store.load("three").await.expect("no page").generation(), 0);
+        let store = open(&path).expect("the same store");
+        assert_eq!(refresh_token(&load(&store, "one").await), "r1");
+        assert_eq!(refresh_token(&load(&store, "two").await), "r7");
+        assert_eq!(load(&store, "three").await.generation, 0);
         let mode = fs::metadata(&path).expect("the file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let names: Vec<_> = fs::read_dir(folder.path()).expect("the folder").collect();
@@ -259,26 +306,35 @@ mod tests {
     #[tokio::test]
     async fn p15_an_older_token_never_overwrites_a_newer() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = FileStore::open(folder.path().join("tokens.json")).expect("a store");
-        store.save("one", entry(5, "r5")).await.expect("saved");
-        let error = store.save("one", entry(4, "r4")).await.expect_err("an older one");
-        assert!(matches!(error, StoreError::Outdated { stored: 5, offered: 4 }), "{error}");
-        assert_eq!(refresh_token(&store.load("one").await.expect("a page")), "r5");
+        let store = open(&folder.path().join("tokens.json")).expect("a store");
+        save(&store, "one", 5, "r5").await;
+        let swap = save(&store, "one", 4, "r4").await;
+        assert!(matches!(&swap, Swap::Stale(seen) if seen.page.generation == 5), "{swap:?}");
+        assert_eq!(refresh_token(&load(&store, "one").await), "r5");
+    }
+
+    #[tokio::test]
+    async fn p15_a_page_that_has_changed_since_it_was_read_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(&folder.path().join("tokens.json")).expect("a store");
+        let before = store.load("one").await.expect("no page yet");
+        save(&store, "one", 1, "r1").await;
+        let swap = store.swap("one", before.revision, &before.page).await.expect("an answer");
+        assert!(matches!(&swap, Swap::Stale(seen) if refresh_token(&seen.page) == "r1"));
     }
 
     #[tokio::test]
     async fn p15_reading_one_page_while_another_is_saved_forgets_neither() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tokens.json");
-        let store = FileStore::open(&path).expect("a store");
+        let store = open(&path).expect("a store");
         for generation in 1..100 {
-            let saving = store.save("one", entry(generation, "r"));
-            let (saved, read_again) = tokio::join!(saving, store.load("two"));
-            saved.expect("saved");
+            let saving = save(&store, "one", generation, "r");
+            let (_, read_again) = tokio::join!(saving, store.load("two"));
             read_again.expect("read");
-            store.save("two", entry(generation, "r")).await.expect("saved");
+            save(&store, "two", generation, "r").await;
             let on_disk = read(&path).expect("a good file");
-            assert_eq!(on_disk["one"].generation(), generation);
+            assert_eq!(on_disk["one"].generation, generation);
         }
     }
 
@@ -286,8 +342,8 @@ mod tests {
     async fn p15_a_damaged_file_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tokens.json");
-        let store = FileStore::open(&path).expect("a store");
-        store.save("one", entry(1, "very-secret")).await.expect("saved");
+        let store = open(&path).expect("a store");
+        save(&store, "one", 1, "very-secret").await;
         drop(store);
         let whole = fs::read_to_string(&path).expect("the file");
         let damages =

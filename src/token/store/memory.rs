@@ -2,27 +2,49 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use super::{Entry, StoreError};
+use tokio::sync::Notify;
+
+use super::{Backend, Revision, StoreError, Written, Wrote};
 
 /// For vendors that mint at will, and for tests.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    entries: Mutex<BTreeMap<String, Entry>>,
+    pages: Mutex<BTreeMap<String, Written>>,
+    changes: Notify,
+}
+
+impl Backend for MemoryStore {
+    async fn read(&self, name: &str) -> Result<Option<Written>, StoreError> {
+        Ok(self.pages().get(name).cloned())
+    }
+
+    async fn write(&self, name: &str, seen: Revision, next: Written) -> Result<Wrote, StoreError> {
+        let mut pages = self.pages();
+        let stored = pages.get(name);
+        if !next.may_replace(stored, seen) {
+            return Ok(Wrote::Stale(stored.cloned()));
+        }
+        pages.insert(name.to_owned(), next);
+        self.changes.notify_waiters();
+        Ok(Wrote::Done)
+    }
+
+    async fn changed(&self, _: &str) {
+        self.changes.notified().await;
+    }
+
+    fn poll(&self) -> Duration {
+        POLL
+    }
 }
 
 impl MemoryStore {
-    pub(super) fn load(&self, upstream: &str) -> Entry {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(upstream).cloned().unwrap_or_default()
-    }
-
-    pub(super) fn save(&self, upstream: &str, entry: Entry) -> Result<(), StoreError> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stored) = entries.get(upstream) {
-            stored.check_newer(&entry)?;
-        }
-        entries.insert(upstream.to_owned(), entry);
-        Ok(())
+    fn pages(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Written>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Everybody who changes a page is in this process and tells.
+const POLL: Duration = Duration::from_secs(60);

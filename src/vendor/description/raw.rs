@@ -14,6 +14,7 @@ pub(super) struct Description {
     pub(super) name: Option<String>,
     pub(super) base_url: Option<BaseUrl>,
     pub(super) credentials: Option<Vec<String>>,
+    pub(super) account: Option<String>,
     pub(super) inject: Option<Vec<Inject>>,
     pub(super) strip: Option<Vec<String>>,
     pub(super) refresh: Option<Call>,

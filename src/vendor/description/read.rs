@@ -44,6 +44,9 @@ impl Reader<'_> {
         let envelope = raw.envelope.unwrap_or_default();
         let name = self.required(&["name"], raw.name);
         let base_url = self.required(&["base_url"], raw.base_url);
+        if raw.account.as_ref().is_some_and(|account| !credentials.contains(account)) {
+            self.note(&["account"], "this is none of the `credentials`");
+        }
 
         Some(Description {
             name: name?,
@@ -59,6 +62,7 @@ impl Reader<'_> {
             old_access_token: raw.old_access_token.unwrap_or(OldToken::Dies),
             limits: limits?,
             envelope: Envelope { code: envelope.code, message: envelope.message },
+            account: raw.account,
             credentials,
         })
     }

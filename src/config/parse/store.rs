@@ -1,0 +1,74 @@
+//! Where tokens are kept: one kind of store, and only the keys that it has.
+
+mod file;
+mod kubernetes;
+mod redis;
+
+use std::time::Duration;
+
+use crate::config::raw::{RawStore, StoreKind};
+use crate::config::{StoreConfig, StorePlace};
+use crate::secret::Secret;
+
+use super::Parser;
+
+impl Parser<'_> {
+    pub(super) fn store(&mut self, raw: RawStore) -> Option<StoreConfig> {
+        let kind = raw.kind.unwrap_or(StoreKind::File);
+        self.refuse_foreign_keys(kind, &raw);
+        let keys = self.store_keys(&raw);
+        let lease = raw.lease.map_or(LEASE, Duration::from);
+        if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
+            self.note(&["store", "lease"], "`store.lease` is between 1s and 5m");
+        }
+        let place = match kind {
+            StoreKind::File => self.file_store(&raw),
+            StoreKind::Redis => self.redis_store(&raw),
+            StoreKind::Kubernetes => self.kubernetes_store(&raw),
+            StoreKind::Memory => Some(StorePlace::Memory),
+        };
+        Some(StoreConfig { place: place?, keys, lease })
+    }
+
+    /// A key that this kind of store does not have would be without effect.
+    fn refuse_foreign_keys(&mut self, kind: StoreKind, raw: &RawStore) {
+        use StoreKind::{File, Kubernetes, Redis};
+        let tls = &raw.tls;
+        let has_tls =
+            tls.ca_file.is_some() || tls.client_cert.is_some() || tls.client_key.is_some();
+        for (key, given, kinds) in [
+            ("path", raw.path.is_some(), &[File][..]),
+            ("share", raw.share.is_some(), &[File]),
+            ("url", raw.url.is_some(), &[Redis, Kubernetes]),
+            ("username", raw.username.is_some(), &[Redis]),
+            ("password", raw.password.is_some(), &[Redis]),
+            ("key_prefix", raw.key_prefix.is_some(), &[Redis]),
+            ("sentinels", raw.sentinels.is_some(), &[Redis]),
+            ("master", raw.master.is_some(), &[Redis]),
+            ("secret", raw.secret.is_some(), &[Kubernetes]),
+            ("namespace", raw.namespace.is_some(), &[Kubernetes]),
+            ("service_account", raw.service_account.is_some(), &[Kubernetes]),
+            ("tls", has_tls, &[Redis, Kubernetes]),
+        ] {
+            if given && !kinds.contains(&kind) {
+                let kinds: Vec<_> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
+                let kinds = kinds.join(" or ").to_lowercase();
+                self.note(&["store", key], format!("only a {kinds} store has `store.{key}`"));
+            }
+        }
+    }
+
+    fn store_keys(&mut self, raw: &RawStore) -> Vec<Secret> {
+        if raw.encryption_key.is_some() {
+            self.note(
+                &["store", "encryption_key"],
+                "`store.encryption_key` is not in this version",
+            );
+        }
+        Vec::new()
+    }
+}
+
+const LEASE: Duration = Duration::from_secs(10);
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+const LONGEST_LEASE: Duration = Duration::from_secs(300);

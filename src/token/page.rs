@@ -1,0 +1,356 @@
+//! What is kept of one account, and how it may change.
+//!
+//! Nothing here waits or calls: the refresher, the model and the simulation all change pages by
+//! these steps alone.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::rfc3339;
+use crate::secret::{Fingerprint, Secret};
+
+use super::budget::Ledger;
+use super::{Outcome, Reason};
+
+/// One account's page: its tokens, and everything that replicas must agree on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+#[serde(default)]
+pub struct Page {
+    /// Grows by one with every new access token; an older never replaces a newer. 0: none yet.
+    pub generation: u64,
+    /// Kept apart from the rest, which anybody may read who can read the store.
+    #[serde(skip)]
+    pub tokens: Tokens,
+    /// Of the access token; `None` when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub life: Option<Life>,
+    /// Seeds that have been taken up, the newest last: a configured one that is not among them is
+    /// new, and one that is loses to what the store has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<Fingerprint>,
+    /// The refresh token was put here by hand, and has not been presented yet.
+    #[serde(skip_serializing_if = "is_false")]
+    pub unproven: bool,
+    /// Of the last lease: grows with every one, so that what a former holder writes is told apart.
+    pub fence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// Refresh tokens that the vendor has refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+    pub ledger: Ledger,
+    /// The last renewal's failure, which replicas share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Tokens in a row that died long before their promised end.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub early_deaths: u32,
+}
+
+/// The secrets of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
+pub struct Tokens {
+    pub access: Option<Secret>,
+    pub refresh: Option<Secret>,
+    /// Refresh tokens that came too late to be the page's own. They are tried when that is refused.
+    pub spares: Vec<Secret>,
+}
+
+/// When a pair was had, and how long it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+pub struct Life {
+    #[serde(with = "rfc3339")]
+    pub obtained_at: SystemTime,
+    #[serde(with = "rfc3339")]
+    pub expires_at: SystemTime,
+    /// Of the refresh token, where it is known.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub refresh_expires_at: Option<SystemTime>,
+    /// When the vendor was last asked, if that brought the same token again or no later end.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub no_gain_at: Option<SystemTime>,
+}
+
+/// Who refreshes now. It is over when it has stood still for as long as a lease lasts, by the clock
+/// of whoever wants the next one: clocks of different machines are never compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+pub struct Lease {
+    pub holder: String,
+    pub fence: u64,
+    /// Grows while the holder lives.
+    pub beat: u64,
+}
+
+/// A refresh that was begun. Gone with the save of what came of it; found later, it means that an
+/// answer may have been lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+pub struct Intent {
+    /// The refresh token that was presented.
+    pub presented: Fingerprint,
+    pub fence: u64,
+    #[serde(with = "rfc3339")]
+    pub at: SystemTime,
+    /// The same token was presented before, at this time, and the answer to that was never heard.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<SystemTime>,
+}
+
+/// A refresh token that the vendor has refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+pub struct Refusal {
+    pub token: Fingerprint,
+    #[serde(with = "rfc3339")]
+    pub at: SystemTime,
+    pub times: u32,
+    /// When it was presented without an answer before, which is why it is spent.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<SystemTime>,
+}
+
+/// Why the last renewal brought nothing, and until when nobody needs to try again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Hash))]
+pub struct Failure {
+    pub outcome: Outcome,
+    pub detail: String,
+    #[serde(with = "rfc3339")]
+    pub until: SystemTime,
+    /// Failures in a row.
+    pub times: u32,
+    /// Trying again will not help.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub needs_a_person: bool,
+}
+
+/// What a renewal brought, in the form in which it is kept until it can be saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
+pub struct Gain {
+    pub tokens: Tokens,
+    pub life: Life,
+    /// The generation of the page from which the call was made.
+    pub base: u64,
+    /// The lease under which it was made.
+    pub fence: u64,
+    /// The configured seed, which is taken up by any success.
+    pub seed: Option<Fingerprint>,
+    /// The token that it replaces died long before its end.
+    pub died_early: bool,
+    /// It replaces a token that had lived its time.
+    pub lived_out: bool,
+}
+
+// === impl Page ===
+
+impl Page {
+    pub fn is_living(&self, now: SystemTime) -> bool {
+        self.tokens.access.is_some() && self.left(now) > Duration::ZERO
+    }
+
+    /// How long the access token lives yet: never longer than its whole life, whatever the clock
+    /// says, so that one that was set back does not keep a dead token.
+    pub fn left(&self, now: SystemTime) -> Duration {
+        self.life.map_or(Duration::ZERO, |life| life.left(now))
+    }
+
+    /// Whether the access token would have lived on for more than this part of its life.
+    pub fn dies_early(&self, now: SystemTime, part: f64) -> bool {
+        self.life.is_some_and(|life| life.left(now) > life.whole().mul_f64(part))
+    }
+
+    pub fn holds_lease(&self, holder: &str) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.holder == holder)
+    }
+
+    /// Since when an answer to this refresh token is missing: it may be spent.
+    pub fn doubt_of(&self, token: Fingerprint) -> Option<SystemTime> {
+        let intent = self.intent.as_ref().filter(|intent| intent.presented == token)?;
+        Some(intent.doubt.unwrap_or(intent.at))
+    }
+
+    /// Whether the page's own refresh token may be spent.
+    pub fn is_doubtful(&self) -> bool {
+        let token = self.tokens.refresh.as_ref().map(Secret::fingerprint);
+        token.is_some_and(|token| self.doubt_of(token).is_some())
+    }
+
+    pub fn refusal_of(&self, token: Fingerprint) -> Option<&Refusal> {
+        self.refusals.iter().find(|refusal| refusal.token == token)
+    }
+
+    /// A store that has lost its last writes gets them back from a replica that knows more. Who
+    /// holds the lease, and what has been spent, the store knows best.
+    #[must_use]
+    pub fn restored(self, known: &Page) -> Page {
+        if known.generation <= self.generation {
+            return self;
+        }
+        Page {
+            fence: self.fence.max(known.fence),
+            lease: self.lease,
+            ledger: self.ledger.later(known.ledger.clone()),
+            seeds: merged(known.seeds.clone(), self.seeds),
+            ..known.clone()
+        }
+    }
+
+    /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
+    /// held already is kept.
+    #[must_use]
+    pub fn taken(&self, holder: &str, presents: Option<Fingerprint>, now: SystemTime) -> Page {
+        let mut page = self.clone();
+        if !page.holds_lease(holder) {
+            page.fence += 1;
+            let (holder, fence) = (holder.to_owned(), page.fence);
+            page.lease = Some(Lease { holder, fence, beat: 0 });
+        }
+        if let Some(presented) = presents {
+            let doubt = self.doubt_of(presented);
+            page.intent = Some(Intent { presented, fence: page.fence, at: now, doubt });
+        }
+        page
+    }
+
+    /// Shows the others that the holder lives. `None`: the lease is somebody else's by now.
+    pub fn beaten(&self, holder: &str) -> Option<Page> {
+        let mut page = self.clone();
+        let lease = page.lease.as_mut().filter(|lease| lease.holder == holder)?;
+        lease.beat += 1;
+        Some(page)
+    }
+
+    #[must_use]
+    pub fn released(mut self, holder: &str) -> Page {
+        if self.holds_lease(holder) {
+            self.lease = None;
+        }
+        self
+    }
+
+    /// The next page, with what a renewal brought. Only for a page of the generation from which
+    /// the call was made: nobody else has been faster.
+    #[must_use]
+    pub fn gained(&self, gain: &Gain) -> Page {
+        let mut page = self.clone();
+        let same = self.tokens.access == gain.tokens.access;
+        page.tokens = gain.tokens.clone();
+        page.life = Some(gain.life);
+        page.seeds = merged(page.seeds, gain.seed.into_iter().collect());
+        page.unproven = false;
+        page.refusals.clear();
+        page.failure = None;
+        page.close(gain.fence);
+        if !same {
+            page.generation += 1;
+            page.early_deaths = match (gain.died_early, gain.lived_out) {
+                (true, _) => page.early_deaths.saturating_add(1),
+                (false, true) => 0,
+                (false, false) => page.early_deaths,
+            };
+        }
+        page
+    }
+
+    /// What came after somebody else had been faster is no longer the page's pair, but its refresh
+    /// token may be the one that the vendor counts.
+    #[must_use]
+    pub fn spared(&self, gain: &Gain) -> Page {
+        let mut page = self.clone();
+        page.close(gain.fence);
+        if let Some(late) = gain.tokens.refresh.clone().filter(|late| !self.knows(late)) {
+            page.tokens.spares.insert(0, late);
+            page.tokens.spares.truncate(MOST_SPARES);
+        }
+        page
+    }
+
+    /// Whether this refresh token is one of the page's.
+    pub fn knows(&self, token: &Secret) -> bool {
+        self.tokens.refresh.iter().chain(&self.tokens.spares).any(|known| known == token)
+    }
+
+    /// The vendor has refused this refresh token.
+    #[must_use]
+    pub fn refused(&self, token: Fingerprint, fence: u64, now: SystemTime) -> Page {
+        let mut page = self.clone();
+        let lost_at = page.intent.as_ref().filter(|intent| intent.fence == fence);
+        let lost_at = lost_at.and_then(|intent| intent.doubt);
+        let before = page.refusals.iter().position(|refusal| refusal.token == token);
+        let before = before.map(|index| page.refusals.remove(index));
+        page.refusals.push(Refusal {
+            token,
+            at: now,
+            times: before.as_ref().map_or(1, |before| before.times.saturating_add(1)),
+            lost_at: lost_at.or(before.and_then(|before| before.lost_at)),
+        });
+        if page.refusals.len() > MOST_REFUSALS {
+            page.refusals.remove(0);
+        }
+        page.close(fence);
+        page
+    }
+
+    /// The call was never made: neither spent nor in doubt.
+    #[must_use]
+    pub fn unsent(&self, fence: u64, reason: Reason) -> Page {
+        let mut page = self.clone();
+        page.ledger = page.ledger.refunded(reason);
+        match &mut page.intent {
+            // Of an earlier one the answer is still missing.
+            Some(Intent { fence: of, at, doubt, .. }) if *of == fence && doubt.is_some() => {
+                *at = doubt.take().unwrap_or(*at);
+            }
+            _ => page.close(fence),
+        }
+        page
+    }
+
+    /// The answer to a call under this lease has been heard.
+    fn close(&mut self, fence: u64) {
+        self.intent.take_if(|intent| intent.fence == fence);
+    }
+}
+
+// === impl Life ===
+
+impl Life {
+    pub fn whole(&self) -> Duration {
+        self.expires_at.duration_since(self.obtained_at).unwrap_or_default()
+    }
+
+    pub fn left(&self, now: SystemTime) -> Duration {
+        self.expires_at.duration_since(now).unwrap_or_default().min(self.whole())
+    }
+}
+
+/// Both lists without repeats, the second's at the end, and not for ever.
+fn merged(mut seeds: Vec<Fingerprint>, more: Vec<Fingerprint>) -> Vec<Fingerprint> {
+    seeds.retain(|seed| !more.contains(seed));
+    seeds.extend(more);
+    seeds.drain(..seeds.len().saturating_sub(MOST_SEEDS));
+    seeds
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// How often an operator can change the seed before one of the first counts as new again.
+const MOST_SEEDS: usize = 32;
+const MOST_SPARES: usize = 3;
+const MOST_REFUSALS: usize = 8;

@@ -1,0 +1,47 @@
+//! Whether somebody else's lease still lives, judged by this process' own clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::page::{Lease, Page};
+
+/// Remembers since when a lease has stood still.
+#[derive(Debug)]
+pub(super) struct LeaseWatch {
+    lasts: Duration,
+    seen: Option<(Lease, Instant)>,
+}
+
+impl LeaseWatch {
+    pub(super) fn new(lasts: Duration) -> Self {
+        Self { lasts, seen: None }
+    }
+
+    /// Looks at a page that has just been read. Returns whether its lease is over: it has not moved
+    /// for as long as a lease lasts.
+    pub(super) fn observe(&mut self, page: &Page) -> bool {
+        let now = Instant::now();
+        let Some(lease) = &page.lease else {
+            self.seen = None;
+            return false;
+        };
+        match &self.seen {
+            Some((seen, since)) if seen == lease => now - *since >= self.lasts,
+            _ => {
+                self.seen = Some((lease.clone(), now));
+                false
+            }
+        }
+    }
+
+    /// How often a holder shows that it lives.
+    pub(super) fn beat(&self) -> Duration {
+        self.lasts / 3
+    }
+
+    /// How often somebody looks who waits for the lease.
+    pub(super) fn look(&self) -> Duration {
+        self.lasts / 10
+    }
+}

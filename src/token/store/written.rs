@@ -1,0 +1,89 @@
+//! A page as it is written down.
+
+use std::borrow::Cow;
+
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+use super::super::page::{Page, Tokens};
+use super::Revision;
+
+/// A page as a store keeps it: what stores compare, what anybody may read who can read the store,
+/// and the tokens.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub revision: Revision,
+    pub generation: u64,
+    pub fence: u64,
+    /// The page without its tokens, as JSON.
+    pub open: String,
+    /// The tokens, as JSON: an object, or a text when they are sealed.
+    pub tokens: Secret,
+}
+
+/// Why a written page is none.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("its {part} cannot be read (line {line}, column {column})")]
+    Json { part: &'static str, line: usize, column: usize },
+}
+
+/// The tokens in their JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Texts<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    access_token: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    spares: Vec<Cow<'a, str>>,
+}
+
+impl Written {
+    pub fn of(page: &Page, revision: Revision) -> Self {
+        // Neither has a map with keys that are no text, or a number that JSON has not.
+        let open = serde_json::to_string(page).expect("a page is JSON");
+        let text = |secret: &Option<Secret>| secret.as_ref().map(|s| s.expose().to_owned().into());
+        let Tokens { access, refresh, spares } = &page.tokens;
+        let texts = Texts {
+            access_token: text(access),
+            refresh_token: text(refresh),
+            spares: spares.iter().map(|spare| spare.expose().to_owned().into()).collect(),
+        };
+        let tokens = Secret::new(serde_json::to_string(&texts).expect("tokens are JSON"));
+        Self { revision, generation: page.generation, fence: page.fence, open, tokens }
+    }
+
+    /// Whether this may take the place of what is stored: nothing has been written since, and
+    /// neither an older token nor a former lease's holder comes after a newer.
+    pub fn may_replace(&self, stored: Option<&Written>, seen: Revision) -> bool {
+        match stored {
+            None => seen == Revision::default(),
+            Some(stored) => {
+                stored.revision == seen
+                    && stored.generation <= self.generation
+                    && stored.fence <= self.fence
+            }
+        }
+    }
+
+    /// # Errors
+    /// When it is none.
+    pub fn page(&self) -> Result<Page, Unreadable> {
+        let mut page: Page = serde_json::from_str(&self.open).map_err(unreadable("open part"))?;
+        let texts: Texts<'_> =
+            serde_json::from_str(self.tokens.expose()).map_err(unreadable("tokens"))?;
+        page.tokens = Tokens {
+            access: texts.access_token.map(Secret::new),
+            refresh: texts.refresh_token.map(Secret::new),
+            spares: texts.spares.into_iter().map(Secret::new).collect(),
+        };
+        Ok(page)
+    }
+}
+
+/// serde_json's messages can repeat a value; its places cannot.
+fn unreadable(part: &'static str) -> impl FnOnce(serde_json::Error) -> Unreadable {
+    move |error| Unreadable::Json { part, line: error.line(), column: error.column() }
+}
