@@ -5,6 +5,7 @@
 //! [`page`](super::page)), so every kind of store has them alike.
 
 pub mod file;
+pub mod kubernetes;
 pub mod memory;
 mod written;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use super::page::Page;
 use file::FileStore;
+use kubernetes::KubernetesStore;
 use memory::MemoryStore;
 pub use written::{Unreadable, Written};
 
@@ -100,6 +102,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Kind {
     File(FileStore),
+    Kubernetes(KubernetesStore),
     Memory(MemoryStore),
 }
 
@@ -123,6 +126,8 @@ pub enum StoreError {
         path.display()
     )]
     Held { path: PathBuf, holder: String },
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::ApiError),
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
@@ -139,6 +144,12 @@ impl From<FileStore> for Store {
     }
 }
 
+impl From<KubernetesStore> for Store {
+    fn from(store: KubernetesStore) -> Self {
+        Self { backend: Kind::Kubernetes(store) }
+    }
+}
+
 impl From<MemoryStore> for Store {
     fn from(store: MemoryStore) -> Self {
         Self { backend: Kind::Memory(store) }
@@ -149,6 +160,7 @@ impl Pages for Store {
     async fn load(&self, name: &str) -> Result<Seen, StoreError> {
         let written = match &self.backend {
             Kind::File(store) => store.read(name).await?,
+            Kind::Kubernetes(store) => store.read(name).await?,
             Kind::Memory(store) => store.read(name).await?,
         };
         self.open(name, written)
@@ -159,6 +171,7 @@ impl Pages for Store {
         let next = Written::of(next, revision);
         let wrote = match &self.backend {
             Kind::File(store) => store.write(name, seen, next).await?,
+            Kind::Kubernetes(store) => store.write(name, seen, next).await?,
             Kind::Memory(store) => store.write(name, seen, next).await?,
         };
         match wrote {
@@ -170,6 +183,7 @@ impl Pages for Store {
     async fn changed(&self, name: &str) {
         match &self.backend {
             Kind::File(store) => store.changed(name).await,
+            Kind::Kubernetes(store) => store.changed(name).await,
             Kind::Memory(store) => store.changed(name).await,
         }
     }
@@ -177,6 +191,7 @@ impl Pages for Store {
     fn poll(&self) -> std::time::Duration {
         match &self.backend {
             Kind::File(store) => store.poll(),
+            Kind::Kubernetes(store) => store.poll(),
             Kind::Memory(store) => store.poll(),
         }
     }
