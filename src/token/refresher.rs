@@ -412,3 +412,6 @@ const LONGEST_QUEUE: usize = 1024;
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;
