@@ -15,6 +15,7 @@ use crate::secret::Secret;
 use crate::telemetry::log::Format;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
+use crate::token::store::kubernetes;
 use crate::units::{BaseUrl, Listen};
 use crate::upstream::tls;
 use crate::vendor::description::Description;
@@ -60,8 +61,15 @@ pub struct StoreConfig {
 
 #[derive(Clone, Debug)]
 pub enum StorePlace {
-    File { path: PathBuf },
+    File {
+        path: PathBuf,
+    },
     Memory,
+    Kubernetes {
+        kubernetes: kubernetes::Config,
+        /// Whose `ca_file`, if there is one, is the only one that is trusted.
+        tls: tls::Config,
+    },
 }
 
 #[derive(Clone, Debug)]

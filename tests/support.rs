@@ -8,6 +8,7 @@ pub mod differential;
 pub mod front;
 pub mod h2;
 pub mod hand;
+pub mod kubernetes;
 pub mod logs;
 pub mod message;
 pub mod metrics;

@@ -1,6 +1,7 @@
 //! `tokenward check`: every mistake in a config, or none.
 
 use crate::config::{StorePlace, parse};
+use crate::token::store::kubernetes;
 
 use super::{ConfigFile, Failure, environment};
 
@@ -16,6 +17,10 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     }
     match &config.store.place {
         StorePlace::File { path } => println!("  store     {}", path.display()),
+        StorePlace::Kubernetes { kubernetes, .. } => {
+            let kubernetes::Config { server, namespace, secret, .. } = kubernetes;
+            println!("  store     kubernetes: the Secret {secret} in {namespace}, at {server}");
+        }
         StorePlace::Memory => println!("  store     memory: tokens end with the process"),
     }
     for upstream in &config.upstreams {
