@@ -12,6 +12,7 @@ pub mod kubernetes;
 pub mod logs;
 pub mod message;
 pub mod metrics;
+pub mod pod;
 pub mod process;
 pub mod stage;
 pub mod vendor;

@@ -67,6 +67,8 @@ pub struct Fault {
     pub code: u16,
     pub body: String,
     pub retry_after: Option<&'static str>,
+    /// So many requests that fit are answered as usual before.
+    pub after: u32,
     /// The request is carried out all the same.
     pub carried_out: bool,
 }
@@ -146,11 +148,6 @@ impl Cluster {
             Value::Null => state.delete(name),
             object => state.store(name, object),
         }
-    }
-
-    /// Somebody else changes another key of the Secret.
-    pub fn touch(&self, name: &str) {
-        self.state().touch(name);
     }
 
     /// From now on, these tokens are good and no others.
@@ -270,6 +267,10 @@ impl State {
             other => other == verb,
         };
         let place = self.faults.iter().position(fits)?;
+        if self.faults[place].after > 0 {
+            self.faults[place].after -= 1;
+            return None;
+        }
         Some(self.faults.remove(place))
     }
 
@@ -286,7 +287,14 @@ impl State {
 impl Fault {
     pub fn new(code: u16) -> Self {
         let (_, body) = status(code, "InternalError", "scripted");
-        Self { verb: "", code, body: body.to_string(), retry_after: None, carried_out: false }
+        Self {
+            verb: "",
+            code,
+            body: body.to_string(),
+            retry_after: None,
+            after: 0,
+            carried_out: false,
+        }
     }
 
     pub fn of(self, verb: &'static str) -> Self {

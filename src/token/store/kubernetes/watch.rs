@@ -82,10 +82,7 @@ impl News {
     /// The Secret has become this.
     fn became(&self, object: &Object) {
         for (name, page) in self.pages().iter_mut() {
-            let revision = object.revision(&key_of(name));
-            if revision.is_none() || revision != page.revision {
-                page.tell(revision);
-            }
+            page.tell(object.revision(&key_of(name)));
         }
     }
 
@@ -105,6 +102,9 @@ impl News {
 
 impl Page {
     fn tell(&mut self, revision: Option<Revision>) {
+        if self.revision == revision {
+            return;
+        }
         self.revision = revision;
         self.untold = true;
         self.told.notify_waiters();
