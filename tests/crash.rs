@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokenward::sandbox::{Counts, Fault, FaultKind, Sandbox, Scope, Settings, Vendor};
-use tokenward::token::store::file::FileStore;
 use tokenward::secret::Secret;
 use tokenward::token::page::Page;
+use tokenward::token::store::file::FileStore;
 use tokenward::token::store::{Pages, Store};
 use tokio::process::Command;
 use tokio::time::timeout;
