@@ -56,13 +56,13 @@ fn p26_the_stores_key_is_one_secret_or_a_list() {
 fn p32_what_is_no_key_is_a_mistake_in_its_place() {
     for (key, place, problem) in [
         ("\"hidden-too-short\"".to_owned(), "2:18", "32 bytes in hex"),
-        ("{ file = \"short\" }".to_owned(), "2:18", "`openssl rand -hex 32`"),
-        ("{ file = \"none\" }".to_owned(), "2:18", "none cannot be read"),
-        ("{ env = \"UNSET_IN_TESTS\" }".to_owned(), "2:18", "UNSET_IN_TESTS is not set"),
+        ("{ file = \"short\" }".to_owned(), "2:1", "`openssl rand -hex 32`"),
+        ("{ file = \"none\" }".to_owned(), "2:1", "none cannot be read"),
+        ("{ env = \"UNSET_IN_TESTS\" }".to_owned(), "2:1", "UNSET_IN_TESTS is not set"),
         (format!("\"{}\"", "5a".repeat(32)), "2:18", "all bytes of this key are the same"),
         (format!("[{HEX:?}, \"hidden-too-short\"]"), "2:87", "32 bytes in hex"),
         (format!("[{HEX:?}, \"{}\"]", HEX.to_uppercase()), "2:87", "is in the list already"),
-        ("[]".to_owned(), "2:18", "a list without a key"),
+        ("[]".to_owned(), "2:1", "a list without a key"),
         ("5".to_owned(), "2:18", "a whole number"),
         (format!("[{HEX:?}, 7]"), "2:87", "a whole number"),
         (format!("[[{HEX:?}]]"), "2:19", "an array"),
@@ -71,6 +71,7 @@ fn p32_what_is_no_key_is_a_mistake_in_its_place() {
         let shown = parse(&key, &[]).map(|_| ()).expect_err(&key);
         let place = format!("tokenward.toml:{place}: ");
         assert!(shown.starts_with(&place) && shown.contains(problem), "{problem}: {shown}");
+        assert!(shown.ends_with("\n1 mistake\n") || shown.ends_with("\n1 mistake"), "{shown}");
         for secret in ["hidden", &HEX[..8], &HEX.to_uppercase()[..8], "5a5a"] {
             assert!(!shown.contains(secret), "{secret} is shown:\n{shown}");
         }
