@@ -63,9 +63,8 @@ impl Parser<'_> {
     fn store_keys(&mut self, raw: &RawStore) -> Vec<Key> {
         let mut keys: Vec<Key> = Vec::new();
         let Some(sources) = &raw.encryption_key else { return keys };
-        // One that was refused is no missing one.
-        if sources.iter().next().is_none() && !self.document.has(&["store", "encryption_key", "0"])
-        {
+        // What was refused has been left out, and is not missing.
+        if sources.iter().next().is_none() && self.report.is_empty() {
             let mistake =
                 self.document.mistake(&ENCRYPTION_KEY, "a list without a key seals nothing");
             self.report.push(mistake.help("leave `store.encryption_key` out, or give a key"));
