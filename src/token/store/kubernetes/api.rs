@@ -262,7 +262,7 @@ impl fmt::Display for Verb {
     }
 }
 
-/// A holder of a lease beats every third of it; a call that takes longer than half is of no use.
+/// A lease of the usual length outlasts one call that fails.
 const CALL: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(3);
 /// A watch is silent for minutes: this tells a server that has vanished.
