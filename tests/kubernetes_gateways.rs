@@ -140,19 +140,22 @@ async fn p17_without_its_cluster_a_gateway_serves_on_and_gives_back_what_was_los
     assert_eq!(vendors.sandbox.counts(Vendor::Aiclk).refreshes, 2, "nothing is begun");
     assert_eq!(stage.get("aiclk", target("aiclk")).await.status(), 200);
 
-    // It comes back as it was before the last token.
+    // It comes back as it was before the last token. The refresh that was asked for may follow.
     pod.cluster.put(SECRET, old);
     assert_eq!(page(&pod, "aiclk")["generation"], 1);
     pod.cluster.come_back().await;
-    until("the newer token is given back", || page(&pod, "aiclk")["generation"] == 2).await;
+    let given_back = || page(&pod, "aiclk")["generation"] == stage.generation("aiclk");
+    until("the newer token is given back", given_back).await;
+    assert!(stage.generation("aiclk") >= 2);
 
     // And once with nothing at all.
     pod.cluster.put(SECRET, Value::Null);
-    until("it is given back, too", || page(&pod, "aiclk")["generation"] == 2).await;
-    drop(stage);
+    until("it is given back, too", given_back).await;
+    stage.gateway.stop().await;
+    let refreshes = vendors.sandbox.counts(Vendor::Aiclk).refreshes;
     let stage = replica(&pod, &vendors).await;
     assert_eq!(stage.get("aiclk", target("aiclk")).await.status(), 200);
-    assert_eq!(vendors.sandbox.counts(Vendor::Aiclk).refreshes, 2);
+    assert_eq!(vendors.sandbox.counts(Vendor::Aiclk).refreshes, refreshes);
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ impl Backend for KubernetesStore {
 
     async fn write(&self, name: &str, seen: Revision, next: Written) -> Result<Wrote, StoreError> {
         let key = key_of(name);
+        self.news.writing(name, next.revision);
         for times in 1..=MOST_TRIES {
             let object = self.api.get().await?;
             let stored = match &object {
@@ -99,7 +100,7 @@ impl Backend for KubernetesStore {
                 }
             };
             if change == Change::Done {
-                self.news.wrote(name, next.revision);
+                self.news.wrote(name);
                 return Ok(Wrote::Done);
             }
             // Somebody has changed the Secret, but perhaps not this page. Those who collide do not

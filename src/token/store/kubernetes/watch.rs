@@ -26,8 +26,10 @@ pub(super) struct News(Mutex<BTreeMap<String, Page>>);
 
 #[derive(Debug, Default)]
 struct Page {
-    /// The last that the watch has shown, or that was written from here.
+    /// The last that the watch has shown.
     revision: Option<Revision>,
+    /// The last that was written from here: its event may come before the answer to the write.
+    own: Option<Revision>,
     /// There is a change that nobody has waited for yet.
     untold: bool,
     told: Arc<Notify>,
@@ -71,12 +73,14 @@ impl News {
         }
     }
 
-    /// A page was written from here: its writer knows. Another upstream may have the same page.
-    pub(super) fn wrote(&self, page: &str, revision: Revision) {
-        let mut pages = self.pages();
-        let page = pages.entry(page.to_owned()).or_default();
-        page.revision = Some(revision);
-        page.told.notify_waiters();
+    /// A page is about to be written from here.
+    pub(super) fn writing(&self, page: &str, revision: Revision) {
+        self.pages().entry(page.to_owned()).or_default().own = Some(revision);
+    }
+
+    /// It was written: its writer knows, but another upstream may have the same page.
+    pub(super) fn wrote(&self, page: &str) {
+        self.pages().entry(page.to_owned()).or_default().told.notify_waiters();
     }
 
     /// The Secret has become this.
@@ -106,6 +110,9 @@ impl Page {
             return;
         }
         self.revision = revision;
+        if revision.is_some() && revision == self.own {
+            return;
+        }
         self.untold = true;
         self.told.notify_waiters();
     }
