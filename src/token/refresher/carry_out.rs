@@ -3,7 +3,7 @@
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::causes::causes;
-use crate::clock;
+use crate::clock::{self, BootTime};
 
 use super::super::page::Page;
 use super::super::provider::TokenEndpoint;
@@ -30,6 +30,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     async fn carry_out(&mut self, task: Task) -> End {
         let began = Instant::now();
         let mut revision = Revision::default();
+        let mut taken_at = BootTime::now();
         let (mut renewal, mut step) = Renewal::begin(task);
         loop {
             let heard = match step {
@@ -46,7 +47,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                     sleep(pause).await;
                     self.read(&mut revision).await
                 }
-                Step::Swap(next) => self.swap(&mut revision, &next).await,
+                Step::Swap(next) => {
+                    taken_at = BootTime::now();
+                    self.swap(&mut revision, &next).await
+                }
+                Step::Refresh(_) | Step::Mint if self.lease.may_be_lost(taken_at) => {
+                    Heard::Answer(Err(Denied::NotSent(LEASE_LOST.to_owned())))
+                }
                 Step::Refresh(token) => {
                     let call = self.endpoint.refresh(&token);
                     self.heed(call, &mut renewal, &mut revision).await
@@ -54,7 +61,8 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                 Step::Mint => self.heed(self.endpoint.mint(), &mut renewal, &mut revision).await,
                 Step::End(end) => return *end,
             };
-            let now = Now { wall: clock::wall(), lease_is_over: self.observe(&heard) };
+            let lease_is_over = self.observe(&heard);
+            let now = Now { wall: clock::wall(), lease_is_over, rest: self.rest() };
             step = renewal.next(&self.rules, heard, now);
         }
     }
@@ -141,4 +149,6 @@ fn down(error: &StoreError) -> Heard {
     Heard::Down(causes(error))
 }
 
+const LEASE_LOST: &str = "so long has passed since the lease was taken that it may be lost: the machine has slept, or the \
+     store is slow";
 const LAST_TRIES: usize = 5;
