@@ -34,6 +34,7 @@ use super::store::Pages;
 use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
 pub use demand::Demand;
 use lease::LeaseWatch;
+use shifts::reached;
 
 /// What the refresher of one upstream must know.
 #[derive(Clone, Debug)]
@@ -383,14 +384,6 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     /// The generation that is known; a renewal wants a later one.
     fn generation(&self) -> u64 {
         self.known.as_ref().map_or(0, |page| page.generation)
-    }
-}
-
-/// Completes at that time, if there is one.
-async fn reached(time: Option<BootTime>) {
-    match time {
-        Some(time) => time.reached().await,
-        None => std::future::pending().await,
     }
 }
 

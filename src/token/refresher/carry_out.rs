@@ -10,7 +10,8 @@ use super::super::provider::TokenEndpoint;
 use super::super::renewal::{End, Heard, Now, Renewal, Step, Task};
 use super::super::store::{Pages, Revision, StoreError, Swap};
 use super::super::wire::{Denied, Grant};
-use super::{Refresher, reached};
+use super::Refresher;
+use super::shifts::reached;
 
 impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     /// A renewal that takes longer than the token in hand has left to live does not hide that it is

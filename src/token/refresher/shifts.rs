@@ -60,5 +60,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     }
 }
 
+/// Completes at that time, if there is one.
+pub(super) async fn reached(time: Option<BootTime>) {
+    match time {
+        Some(time) => time.reached().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Over how long the renewals are spread that come due in a sleep.
 const LONGEST_SPREAD: Duration = Duration::from_secs(10);
