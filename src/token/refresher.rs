@@ -99,6 +99,7 @@ struct Failure {
     until: Instant,
     /// The schedule's part of the budget is spent; there is a reserve for others.
     only_schedule: bool,
+    needs_a_person: bool,
 }
 
 // === impl Refresher ===
@@ -348,7 +349,8 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             retry_after: wait,
         };
         let only_schedule = reason == Reason::Schedule && setback.outcome == Outcome::Budget;
-        self.failure = Some(Failure { error, at: now, until: now + wait, only_schedule });
+        let (until, needs_a_person) = (now + wait, setback.needs_a_person);
+        self.failure = Some(Failure { error, at: now, until, only_schedule, needs_a_person });
         self.renew_at = now + wait;
         self.renew_reason = Reason::Schedule;
     }
@@ -364,8 +366,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             retry_after,
         };
         let until = now + retry_after;
-        let only_schedule = false;
-        self.failure = Some(Failure { error: error.clone(), at: now, until, only_schedule });
+        self.failure = Some(Failure {
+            error: error.clone(),
+            at: now,
+            until,
+            only_schedule: false,
+            needs_a_person: false,
+        });
         error
     }
 
