@@ -83,7 +83,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
-    let store = Arc::new(open_store(&config.store)?);
+    let store = Arc::new(open_store(&config.store, Opener::Gateway)?);
     let process = process_name();
     let shared = Shared {
         store,
@@ -178,9 +178,27 @@ impl Drop for Gateway {
     }
 }
 
-fn open_store(config: &StoreConfig) -> Result<Store, StoreError> {
+/// Who opens a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// It keeps the store for its life.
+    Gateway,
+    /// It reads and replaces a page, though a gateway may run.
+    Command,
+}
+
+/// The store that the config names.
+///
+/// # Errors
+/// When others have it who do not share it, or when it is damaged.
+pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StoreError> {
     match &config.place {
-        StorePlace::File { path } => Ok(FileStore::open(path)?.into()),
+        StorePlace::File { path, share } => Ok(match (opener, share) {
+            (Opener::Gateway, false) => FileStore::open(path)?,
+            (Opener::Gateway, true) => FileStore::share(path)?,
+            (Opener::Command, _) => FileStore::visit(path)?,
+        }
+        .into()),
         StorePlace::Memory => Ok(MemoryStore::default().into()),
     }
 }

@@ -117,12 +117,14 @@ pub enum StoreError {
         path.display()
     )]
     Damaged { path: PathBuf, problem: String },
+    #[error("{}: in use by another tokenward ({holder}): {advice}", path.display())]
+    Held { path: PathBuf, holder: String, advice: &'static str },
     #[error(
-        "{}: in use by another tokenward (pid {holder}); stop it, or give this one another \
-         `store.path`",
-        path.display()
+        "{}: another process has been about to write it for {}, as its lock file (.write) says",
+        path.display(),
+        humantime::format_duration(*waited)
     )]
-    Held { path: PathBuf, holder: String },
+    Busy { path: PathBuf, waited: std::time::Duration },
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
@@ -185,10 +187,14 @@ impl Pages for Store {
 impl Store {
     fn open(&self, name: &str, written: Option<Written>) -> Result<Seen, StoreError> {
         let Some(written) = written else { return Ok(Seen::default()) };
-        let page = written
+        let mut page = written
             .page()
             .map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
-        Ok(Seen { page, revision: written.revision })
+        let revision = written.revision;
+        if matches!(&self.backend, Kind::File(store) if store.is_left_over(name, revision)) {
+            page.lease = None;
+        }
+        Ok(Seen { page, revision })
     }
 }
 
