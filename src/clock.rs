@@ -1,13 +1,22 @@
 //! Wall-clock time, and its place on tokio's monotonic clock.
 //!
-//! Intervals and deadlines are tokio `Instant`s, so that tests can pause them. Wall time is only
-//! for what is written down: the end of a token in the store, a calendar day, a status page.
+//! Intervals and deadlines are tokio `Instant`s, so that tests can pause them; they stand still while
+//! the machine sleeps. What ends all the same, a token above all, is judged by [`BootTime`]. Wall
+//! time, which anybody may set, is only for what is written down: the end of a token in the store, a
+//! calendar day, a status page.
+
+pub mod boot;
+#[cfg(test)]
+pub mod hand;
+pub mod watch;
 
 pub mod rfc3339;
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+
+pub use boot::BootTime;
 
 /// The wall-clock time now.
 #[cfg(not(test))]
@@ -18,9 +27,7 @@ pub fn wall() -> SystemTime {
 /// In unit tests wall time runs with tokio's clock, so that a paused test controls both.
 #[cfg(test)]
 pub fn wall() -> SystemTime {
-    static START: std::sync::OnceLock<(SystemTime, Instant)> = std::sync::OnceLock::new();
-    let (wall, instant) = START.get_or_init(|| (SystemTime::now(), Instant::now()));
-    *wall + Instant::now().saturating_duration_since(*instant)
+    hand::wall()
 }
 
 /// The instant at which the wall clock will show `time`, as far as can be told now. A time that is

@@ -240,7 +240,7 @@ impl Renewal {
                 Step::End(end)
             }
             (Stage::Ending { end, trouble, .. }, Heard::Stale(page)) => {
-                if end.result.is_err() && self.is_wanted(&page, now) {
+                if end.result.is_err() && self.is_wanted(rules, &page, now) {
                     return self.adopt(rules, page);
                 }
                 self.close(rules, end.result, trouble, page, now)
@@ -272,7 +272,7 @@ impl Renewal {
         if let Some(gain) = self.task.unsaved.take() {
             return self.keep(rules, gain, page, now);
         }
-        if self.is_wanted(&page, now) {
+        if self.is_wanted(rules, &page, now) {
             return self.adopt(rules, page);
         }
         let of_others = page.lease.as_ref().is_some_and(|lease| lease.holder != rules.holder);
@@ -315,8 +315,10 @@ impl Renewal {
     }
 
     /// Whether somebody else has brought what is wanted here.
-    fn is_wanted(&self, page: &Page, now: Now) -> bool {
-        page.generation > self.task.than && page.is_living(now.wall) && !page.unproven
+    /// A credential that the operator has just given wins over any token.
+    fn is_wanted(&self, rules: &Rules, page: &Page, now: Now) -> bool {
+        let newer = page.generation > self.task.than && page.is_living(now.wall);
+        newer && !self.has_news(rules, page)
     }
 
     fn adopt(&mut self, rules: &Rules, page: Page) -> Step {
