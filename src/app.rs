@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
-use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
+use crate::config::{CallerLimits, Config, StorePlace};
 use crate::drain::Drain;
 use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
@@ -23,6 +23,7 @@ use crate::token::Tokens;
 use crate::token::provider;
 use crate::token::store::file::FileStore;
 use crate::token::store::memory::MemoryStore;
+use crate::token::store::redis::RedisStore;
 use crate::token::store::{Store, StoreError};
 use crate::upstream::tls;
 use crate::worker::{self, Blueprint};
@@ -50,6 +51,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the store's TLS")]
+    StoreTls(#[source] tls::TlsError),
     #[error("upstream {upstream}")]
     Tls {
         upstream: String,
@@ -83,7 +86,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
-    let store = Arc::new(open_store(&config.store)?);
+    let store = Arc::new(open_store(&config.store.place)?);
     let process = process_name();
     let shared = Shared {
         store,
@@ -178,11 +181,19 @@ impl Drop for Gateway {
     }
 }
 
-fn open_store(config: &StoreConfig) -> Result<Store, StoreError> {
-    match &config.place {
-        StorePlace::File { path } => Ok(FileStore::open(path)?.into()),
-        StorePlace::Memory => Ok(MemoryStore::default().into()),
-    }
+/// A store that lies elsewhere is not asked yet.
+///
+/// # Errors
+/// When a file is in use or damaged, or TLS cannot be set up.
+pub fn open_store(place: &StorePlace) -> Result<Store, StartError> {
+    Ok(match place {
+        StorePlace::File { path } => FileStore::open(path)?.into(),
+        StorePlace::Memory => MemoryStore::default().into(),
+        StorePlace::Redis { redis, tls } => {
+            let tls = tls.as_ref().map(|files| tls::client_config(files, false)).transpose();
+            RedisStore::new(redis.clone(), tls.map_err(StartError::StoreTls)?).into()
+        }
+    })
 }
 
 /// The admin address answers to its own names; when it is bound to all addresses, to any.

@@ -15,6 +15,7 @@ use crate::secret::Secret;
 use crate::telemetry::log::Format;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
+use crate::token::store::redis;
 use crate::units::{BaseUrl, Listen};
 use crate::upstream::tls;
 use crate::vendor::description::Description;
@@ -60,8 +61,15 @@ pub struct StoreConfig {
 
 #[derive(Clone, Debug)]
 pub enum StorePlace {
-    File { path: PathBuf },
+    File {
+        path: PathBuf,
+    },
     Memory,
+    Redis {
+        redis: redis::Config,
+        /// `None`: spoken to without TLS.
+        tls: Option<tls::Config>,
+    },
 }
 
 #[derive(Clone, Debug)]

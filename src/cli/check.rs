@@ -16,6 +16,10 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     }
     match &config.store.place {
         StorePlace::File { path } => println!("  store     {}", path.display()),
+        StorePlace::Redis { redis, tls } => {
+            let tls = if tls.is_some() { ", by TLS" } else { "" };
+            println!("  store     redis: {}{tls}", redis.server);
+        }
         StorePlace::Memory => println!("  store     memory: tokens end with the process"),
     }
     for upstream in &config.upstreams {

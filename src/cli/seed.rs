@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::app;
 use crate::config::{StorePlace, parse};
 use crate::secret::Secret;
-use crate::token::store::file::FileStore;
-use crate::token::store::{Pages, Seen, Store, Swap};
+use crate::token::store::{Pages, Seen, Swap};
 
 use super::{ConfigFile, Failure, block_on, environment};
 
@@ -34,10 +34,10 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         let names = names.join(", ");
         return Err(Failure::Usage(format!("there is no upstream {name:?}, but: {names}")));
     };
-    let StorePlace::File { path } = &config.store.place else {
-        let problem = "a memory store ends with its process: set store.kind = \"file\"";
+    if matches!(config.store.place, StorePlace::Memory) {
+        let problem = "a memory store ends with its process: set store.kind to another";
         return Err(Failure::Usage(problem.to_owned()));
-    };
+    }
     let unreadable = |error| format!("{}: {error}", refresh_token_file.display());
     let text = std::fs::read_to_string(refresh_token_file)
         .map_err(|error| Failure::Usage(unreadable(error)))?;
@@ -46,24 +46,34 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{} is empty", refresh_token_file.display())));
     }
 
-    let store = Store::from(FileStore::open(path).map_err(Failure::failed)?);
     let page_name = &upstream.page;
     block_on(async {
-        let Seen { mut page, revision } = store.load(page_name).await.map_err(Failure::failed)?;
-        let other = page.tokens.refresh.as_ref().is_some_and(|known| *known != refresh_token);
-        if other && !force {
-            let problem = format!(
-                "{} has a refresh token for {name} already, perhaps a newer one: --force replaces it",
-                path.display()
-            );
-            return Err(Failure::Usage(problem));
+        let store = app::open_store(&config.store.place).map_err(Failure::failed)?;
+        let Seen { mut page, mut revision } =
+            store.load(page_name).await.map_err(Failure::failed)?;
+        // A gateway that runs may change the page, but not every time.
+        for _ in 0..TRIES {
+            let other = page.tokens.refresh.as_ref().is_some_and(|known| *known != refresh_token);
+            if other && !force {
+                let problem = format!(
+                    "the store has a refresh token for {name} already, perhaps a newer one: \
+                     --force replaces it"
+                );
+                return Err(Failure::Usage(problem));
+            }
+            page.tokens.refresh = Some(refresh_token.clone());
+            page.unproven = true;
+            match store.swap(page_name, revision, &page).await.map_err(Failure::failed)? {
+                Swap::Done(_) => {
+                    println!("{name} is seeded");
+                    return Ok(());
+                }
+                Swap::Stale(seen) => Seen { page, revision } = seen,
+            }
         }
-        page.tokens.refresh = Some(refresh_token);
-        page.unproven = true;
-        match store.swap(page_name, revision, &page).await.map_err(Failure::failed)? {
-            Swap::Done(_) => println!("{}: {name} is seeded", path.display()),
-            Swap::Stale(_) => unreachable!("nobody else has the store"),
-        }
-        Ok(())
+        Err(Failure::Usage(format!("others keep changing the page of {name}: try again")))
     })
 }
+
+/// A renewal changes a page a few times.
+const TRIES: usize = 10;

@@ -167,6 +167,18 @@ impl Page {
         self.life.is_some_and(|life| life.left(now) > life.whole().mul_f64(part))
     }
 
+    /// When nothing on the page is of use any more; `None`: nobody knows. A refresh token whose
+    /// end is unknown is never given up, and neither is one that was never presented.
+    pub fn keep_until(&self) -> Option<SystemTime> {
+        let life = self.life?;
+        let last = match self.tokens.refresh {
+            None => life.expires_at,
+            Some(_) => life.refresh_expires_at?.max(life.expires_at),
+        };
+        let known = self.tokens.spares.is_empty() && !self.unproven;
+        known.then(|| last + AFTERLIFE)
+    }
+
     pub fn holds_lease(&self, holder: &str) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.holder == holder)
     }
@@ -352,5 +364,7 @@ fn is_zero(number: &u32) -> bool {
 
 /// How often an operator can change the seed before one of the first counts as new again.
 const MOST_SEEDS: usize = 32;
+/// The budget of the day and the refusals outlast the tokens, and clocks may differ.
+const AFTERLIFE: Duration = Duration::from_secs(7 * 86_400);
 const MOST_SPARES: usize = 3;
 const MOST_REFUSALS: usize = 8;

@@ -4,15 +4,21 @@
 //! still the one that was read. Leases, fences, journal and budget are part of the page (see
 //! [`page`](super::page)), so every kind of store has them alike.
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod file;
 pub mod memory;
+pub mod redis;
 mod written;
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::page::Page;
 use file::FileStore;
 use memory::MemoryStore;
+use redis::RedisStore;
 pub use written::{Unreadable, Written};
 
 /// A page as it was read, and what must still be there when it is replaced.
@@ -101,6 +107,7 @@ pub struct Store {
 enum Kind {
     File(FileStore),
     Memory(MemoryStore),
+    Redis(RedisStore),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +130,13 @@ pub enum StoreError {
         path.display()
     )]
     Held { path: PathBuf, holder: String },
+    #[error("the store at {server} {problem}")]
+    Unavailable {
+        /// Without a password.
+        server: String,
+        /// A clause about it, and what helps.
+        problem: String,
+    },
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
@@ -145,11 +159,18 @@ impl From<MemoryStore> for Store {
     }
 }
 
+impl From<RedisStore> for Store {
+    fn from(store: RedisStore) -> Self {
+        Self { backend: Kind::Redis(store) }
+    }
+}
+
 impl Pages for Store {
     async fn load(&self, name: &str) -> Result<Seen, StoreError> {
         let written = match &self.backend {
             Kind::File(store) => store.read(name).await?,
             Kind::Memory(store) => store.read(name).await?,
+            Kind::Redis(store) => store.read(name).await?,
         };
         self.open(name, written)
     }
@@ -160,6 +181,7 @@ impl Pages for Store {
         let wrote = match &self.backend {
             Kind::File(store) => store.write(name, seen, next).await?,
             Kind::Memory(store) => store.write(name, seen, next).await?,
+            Kind::Redis(store) => store.write(name, seen, next).await?,
         };
         match wrote {
             Wrote::Done => Ok(Swap::Done(revision)),
@@ -171,6 +193,7 @@ impl Pages for Store {
         match &self.backend {
             Kind::File(store) => store.changed(name).await,
             Kind::Memory(store) => store.changed(name).await,
+            Kind::Redis(store) => store.changed(name).await,
         }
     }
 
@@ -178,6 +201,7 @@ impl Pages for Store {
         match &self.backend {
             Kind::File(store) => store.poll(),
             Kind::Memory(store) => store.poll(),
+            Kind::Redis(store) => store.poll(),
         }
     }
 }
@@ -198,5 +222,19 @@ impl Revision {
     /// One that no write before it has had.
     pub fn fresh() -> Self {
         Self(fastrand::u64(1..))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
     }
 }

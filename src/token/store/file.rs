@@ -140,7 +140,7 @@ impl<'a> Sheet<'a> {
     fn written(self) -> Written {
         let Self { revision, generation, fence, page, tokens } = self;
         let (open, tokens) = (page.get().to_owned(), Secret::new(tokens.get()));
-        Written { revision, generation, fence, open, tokens }
+        Written { revision, generation, fence, open, tokens, keep_until: None }
     }
 }
 
@@ -283,6 +283,13 @@ mod tests {
 
     async fn load(store: &Store, name: &str) -> Page {
         store.load(name).await.expect("a page").page
+    }
+
+    #[tokio::test]
+    async fn p17_a_file_keeps_the_contract_of_a_store() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = FileStore::open(folder.path().join("tokens.json")).expect("a store");
+        super::super::contract::holds(&store).await;
     }
 
     #[tokio::test]

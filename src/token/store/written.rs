@@ -1,6 +1,7 @@
 //! A page as it is written down.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub struct Written {
     pub open: String,
     /// The tokens, as JSON: an object, or a text when they are sealed.
     pub tokens: Secret,
+    /// From then on nobody misses it. `None`: it is kept for ever. Only for writing: what was read
+    /// does not know.
+    pub keep_until: Option<SystemTime>,
 }
 
 /// Why a written page is none.
@@ -52,7 +56,8 @@ impl Written {
             spares: spares.iter().map(|spare| spare.expose().to_owned().into()).collect(),
         };
         let tokens = Secret::new(serde_json::to_string(&texts).expect("tokens are JSON"));
-        Self { revision, generation: page.generation, fence: page.fence, open, tokens }
+        let (generation, fence, keep_until) = (page.generation, page.fence, page.keep_until());
+        Self { revision, generation, fence, open, tokens, keep_until }
     }
 
     /// Whether this may take the place of what is stored: nothing has been written since, and
