@@ -2,6 +2,7 @@
 //! one renewal at a time, follows what others write into the store, and publishes what is newest.
 
 mod carry_out;
+mod demand;
 mod follow;
 mod lease;
 mod report;
@@ -9,7 +10,7 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -29,6 +30,7 @@ use super::renewal::{End, Rules, Setback, Task};
 use super::schedule::Schedule;
 use super::store::Pages;
 use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
+pub use demand::Demand;
 use lease::LeaseWatch;
 
 /// What the refresher of one upstream must know.
@@ -83,18 +85,10 @@ pub struct Refresher<E, S> {
     poll_at: Instant,
     /// A refresh token put into the store by hand that was noticed.
     noticed: Option<Fingerprint>,
+    /// Nothing was tried yet.
+    first: bool,
     /// When the published token is over, until that has been reported.
     over_at: Option<Instant>,
-}
-
-/// Somebody needs a token of a later generation.
-#[derive(Debug)]
-pub struct Demand {
-    /// `None`: any living token will do.
-    than: Option<u64>,
-    reason: Reason,
-    asked_at: Instant,
-    reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
 }
 
 /// The last renewal's failure, shared by all who waited for it and all who come before `until`.
@@ -105,25 +99,6 @@ struct Failure {
     until: Instant,
     /// The schedule's part of the budget is spent; there is a reserve for others.
     only_schedule: bool,
-}
-
-// === impl Demand ===
-
-impl Demand {
-    pub(super) fn newer_than(
-        than: Option<u64>,
-        reason: Reason,
-        reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
-    ) -> Self {
-        Self { than, reason, asked_at: Instant::now(), reply }
-    }
-
-    fn answer(self, answer: Result<Arc<Live>, NoToken>) {
-        if let Some(reply) = self.reply {
-            // The caller may have gone away.
-            let _ = reply.send(answer);
-        }
-    }
 }
 
 // === impl Refresher ===
@@ -172,6 +147,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             renew_reason: Reason::Schedule,
             poll_at: now,
             noticed: None,
+            first: true,
             over_at: None,
         };
         (refresher, tokens)
@@ -272,6 +248,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let task = Task {
             reason,
             than,
+            first: std::mem::replace(&mut self.first, false),
             known: self.known.clone().unwrap_or_default(),
             unsaved: self.unsaved.take(),
             unanswered: self.unanswered.take(),

@@ -5,6 +5,8 @@
 //! takes the lease and notes in one write what it is about to present; calls; and writes what came
 //! of it. Every write replaces the page that was seen last, or is told what stands there instead.
 
+mod ending;
+mod keep;
 mod setback;
 mod ways;
 
@@ -14,13 +16,13 @@ use crate::clock;
 use crate::secret::{Fingerprint, Secret};
 
 use super::budget::Limits;
-use super::page::{Gain, Life, Page, Tokens};
+use super::page::{Gain, Page};
 use super::schedule::LARGEST_MARGIN;
 use super::wire::{Denied, Grant};
 use super::{Outcome, Reason};
 
 pub use setback::Setback;
-use setback::{Cost, Trouble};
+use setback::Trouble;
 use ways::Way;
 
 /// What does not change from one renewal to the next.
@@ -46,6 +48,8 @@ pub struct Task {
     pub reason: Reason,
     /// A token of a later generation than this is wanted.
     pub than: u64,
+    /// This process has not tried before: who has started it may have mended what failed.
+    pub first: bool,
     /// The page as this process knows it: the store may have lost it.
     pub known: Page,
     /// What an earlier renewal brought and could not save.
@@ -236,7 +240,7 @@ impl Renewal {
                 Step::End(end)
             }
             (Stage::Ending { end, trouble, .. }, Heard::Stale(page)) => {
-                if end.result.is_err() && self.is_wanted(&page, now) {
+                if end.result.is_err() && self.is_wanted(rules, &page, now) {
                     return self.adopt(rules, page);
                 }
                 self.close(rules, end.result, trouble, page, now)
@@ -268,7 +272,7 @@ impl Renewal {
         if let Some(gain) = self.task.unsaved.take() {
             return self.keep(rules, gain, page, now);
         }
-        if self.is_wanted(&page, now) {
+        if self.is_wanted(rules, &page, now) {
             return self.adopt(rules, page);
         }
         let of_others = page.lease.as_ref().is_some_and(|lease| lease.holder != rules.holder);
@@ -311,8 +315,10 @@ impl Renewal {
     }
 
     /// Whether somebody else has brought what is wanted here.
-    fn is_wanted(&self, page: &Page, now: Now) -> bool {
-        page.generation > self.task.than && page.is_living(now.wall) && !page.unproven
+    /// A credential that the operator has just given wins over any token.
+    fn is_wanted(&self, rules: &Rules, page: &Page, now: Now) -> bool {
+        let newer = page.generation > self.task.than && page.is_living(now.wall);
+        newer && !self.has_news(rules, page)
     }
 
     fn adopt(&mut self, rules: &Rules, page: Page) -> Step {
@@ -353,189 +359,10 @@ impl Renewal {
         self.seen = page;
         step
     }
-
-    /// What a call came to. Only where the vendor may have acted without our hearing of it does the
-    /// intent stay open.
-    fn answered(
-        &mut self,
-        rules: &Rules,
-        call: Call,
-        answer: Result<Grant, Denied>,
-        now: Now,
-    ) -> Step {
-        let page = self.seen.clone();
-        let trouble = |cost| Some(Trouble { cost, fence: call.fence });
-        match (answer, &call.way) {
-            (Ok(grant), _) => {
-                let gain = self.gain(rules, call, grant, now.wall);
-                self.keep(rules, gain, page, now)
-            }
-            (Err(Denied::Refused(refusal)), Way::Refresh(token)) => {
-                self.refusals.push(refusal);
-                self.note(token.fingerprint(), call.fence, page, now)
-            }
-            (Err(Denied::Refused(refusal)), Way::Mint) => {
-                self.refusals.push(refusal);
-                let setback = self.plea(rules, &page, now.wall);
-                self.close(rules, Err(setback), trouble(Cost::Booked), page, now)
-            }
-            (Err(denied @ Denied::NotSent(_)), _) => {
-                self.close(rules, Err(denied.into()), trouble(Cost::None), page, now)
-            }
-            (Err(denied), _) => {
-                self.close(rules, Err(denied.into()), trouble(Cost::Booked), page, now)
-            }
-        }
-    }
-
-    fn gain(&self, rules: &Rules, call: Call, grant: Grant, now: SystemTime) -> Gain {
-        let presented = call.way.token().cloned();
-        let same = self.seen.tokens.access.as_ref() == Some(&grant.access_token);
-        let no_later = self.seen.is_living(now)
-            && self
-                .seen
-                .life
-                .is_some_and(|life| grant.expires_at <= life.expires_at + SMALLEST_GAIN);
-        let now = clock::whole_millis(now);
-        let life = Life {
-            obtained_at: now,
-            expires_at: clock::whole_millis(grant.expires_at),
-            refresh_expires_at: grant.refresh_expires_at.map(clock::whole_millis),
-            no_gain_at: (same || no_later).then_some(now),
-        };
-        Gain {
-            tokens: Tokens {
-                access: Some(grant.access_token),
-                refresh: grant.refresh_token.or(presented),
-                spares: Vec::new(),
-            },
-            life,
-            base: call.base,
-            fence: call.fence,
-            seed: rules.seed.as_ref().map(Secret::fingerprint),
-            died_early: call.died_early,
-            lived_out: self.task.reason == Reason::Schedule,
-        }
-    }
-
-    /// Saves what came. If somebody else has been faster, their token is taken, and of ours what
-    /// may be of use is kept beside it.
-    fn keep(&mut self, rules: &Rules, gain: Gain, page: Page, now: Now) -> Step {
-        let page = page.restored(&self.task.known);
-        if page.tokens == gain.tokens && page.life == Some(gain.life) {
-            // Saved already, though that was not acknowledged.
-            return self.release(rules, Ok(Outcome::Ok), page);
-        }
-        if page.generation > gain.base {
-            let late = gain.tokens.refresh.as_ref();
-            if late.is_none_or(|late| page.knows(late)) {
-                return self.adopt(rules, page);
-            }
-            let next = page.spared(&gain).released(&rules.holder);
-            return self.swap(page, next, |next| Stage::Sparing { gain, next });
-        }
-        let same = page.tokens.access == gain.tokens.access;
-        let mut next = page.gained(&gain).released(&rules.holder);
-        if same && self.task.reason == Reason::Rejected {
-            // Sending the request once more would be futile, and so would be asking again at once.
-            next.failure =
-                Some(self.failure(rules, &Setback::same(), Cost::Booked, &page, now.wall));
-        }
-        self.swap(page, next, |next| Stage::Keeping { gain, next })
-    }
-
-    fn kept(&mut self, rules: &Rules, next: Page, now: Now) -> Step {
-        let of_before = self.tried.is_empty() && !self.minted;
-        if of_before && !next.is_living(now.wall) {
-            // Saved at last, but over meanwhile: the refresh token that came with it is what counts.
-            return self.look(rules, next, now);
-        }
-        self.seen = next;
-        self.end(Ok(Outcome::Ok))
-    }
-
-    /// Saved before used: a pair whose refresh token is new is held back until it can be saved. One
-    /// whose refresh token the store has already loses nothing in a crash.
-    fn unsaved(&mut self, gain: Gain, next: Page, error: String) -> Step {
-        if self.seen.tokens.refresh == gain.tokens.refresh {
-            self.seen = next;
-            return self.end(Ok(Outcome::Ok));
-        }
-        self.task.unsaved = Some(gain);
-        self.end(Err(Setback { outcome: Outcome::Unsaved, ..Setback::of_store(error) }))
-    }
-
-    fn note(&mut self, token: Fingerprint, fence: u64, page: Page, now: Now) -> Step {
-        let next = page.refused(token, fence, clock::whole_millis(now.wall));
-        self.swap(page, next, |next| Stage::Noting { token, fence, next })
-    }
-
-    /// Ends without a token: the others are told why, and the lease is given back.
-    fn close(
-        &mut self,
-        rules: &Rules,
-        result: Result<Outcome, Setback>,
-        trouble: Option<Trouble>,
-        page: Page,
-        now: Now,
-    ) -> Step {
-        let mut result = result;
-        let mut next = page.clone();
-        if let (Err(setback), Some(Trouble { cost, fence })) = (&mut result, trouble) {
-            if cost == Cost::None {
-                next = next.unsent(fence, self.task.reason);
-            }
-            let failure = self.failure(rules, setback, cost, &page, now.wall);
-            setback.wait = failure.until.duration_since(now.wall).ok();
-            if next.holds_lease(&rules.holder) {
-                next.failure = Some(failure);
-            }
-        }
-        let next = next.released(&rules.holder);
-        if next == page {
-            self.seen = page;
-            return self.end(result);
-        }
-        let end = Box::new(self.ended(result, &next));
-        self.swap(page, next, |next| Stage::Ending { end, trouble, next })
-    }
-
-    fn release(&mut self, rules: &Rules, result: Result<Outcome, Setback>, page: Page) -> Step {
-        let next = page.clone().released(&rules.holder);
-        if next == page {
-            self.seen = page;
-            return self.end(result);
-        }
-        let end = Box::new(self.ended(result, &next));
-        self.swap(page, next, |next| Stage::Ending { end, trouble: None, next })
-    }
-
-    fn swap(&mut self, seen: Page, next: Page, stage: impl FnOnce(Page) -> Stage) -> Step {
-        self.seen = seen;
-        self.stage = stage(next.clone());
-        Step::Swap(Box::new(next))
-    }
-
-    fn end(&mut self, result: Result<Outcome, Setback>) -> Step {
-        let page = self.seen.clone();
-        Step::End(Box::new(self.ended(result, &page)))
-    }
-
-    fn ended(&mut self, result: Result<Outcome, Setback>, page: &Page) -> End {
-        End {
-            result,
-            page: page.clone(),
-            unsaved: self.task.unsaved.take(),
-            unanswered: self.task.unanswered.take(),
-            refusals: self.refusals.clone(),
-        }
-    }
 }
 
 /// The vendor's interval is waited for within a renewal up to this; beyond, it comes back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// An end that is later by no more than this is the same end, told again.
-const SMALLEST_GAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

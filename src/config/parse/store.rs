@@ -33,9 +33,10 @@ impl Parser<'_> {
         Some(StoreConfig { place: place?, keys, lease })
     }
 
-    /// A key that this kind of store does not have would be without effect.
+    /// A key that this kind of store does not have would be without effect, and most likely `kind` was
+    /// forgotten. Who overrides the kind of a finished config for a trial says `memory`.
     fn refuse_foreign_keys(&mut self, kind: StoreKind, raw: &RawStore) {
-        use StoreKind::{File, Kubernetes, Redis};
+        use StoreKind::{File, Kubernetes, Memory, Redis};
         let tls = &raw.tls;
         let has_tls =
             tls.ca_file.is_some() || tls.client_cert.is_some() || tls.client_key.is_some();
@@ -53,7 +54,7 @@ impl Parser<'_> {
             ("service_account", raw.service_account.is_some(), &[Kubernetes]),
             ("tls", has_tls, &[Redis, Kubernetes]),
         ] {
-            if given && !kinds.contains(&kind) {
+            if given && kind != Memory && !kinds.contains(&kind) {
                 let kinds: Vec<_> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
                 let kinds = kinds.join(" or ").to_lowercase();
                 self.note(&["store", key], format!("only a {kinds} store has `store.{key}`"));
@@ -113,6 +114,7 @@ impl Parser<'_> {
     }
 }
 
-const LEASE: Duration = Duration::from_secs(10);
+/// Shorter than callers are held by default, so that they are served by who takes over.
+const LEASE: Duration = Duration::from_secs(6);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(300);

@@ -26,24 +26,30 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         };
         let page = seen.page.clone().restored(&known);
         if page != seen.page {
-            warn!(upstream = %self.config.upstream, stored = seen.page.generation,
-                generation = known.generation, "the store has lost a newer token: it is given back");
-            return self.write(&seen, page).await;
+            if self.write(&seen, page).await {
+                warn!(upstream = %self.config.upstream, lost = known.generation,
+                    stored = seen.page.generation, "the store had lost a newer token: it has it back");
+            }
+            return;
         }
         let other = page.tokens.access != known.tokens.access;
         if other && page.generation == known.generation && known.tokens.access.is_some() {
             // Two replicas have each had a token while the store forgot one: the stored one is the
             // later, and gets a number of its own.
             let page = Page { generation: page.generation + 1, ..page };
-            return self.write(&seen, page).await;
+            self.write(&seen, page).await;
+            return;
         }
         self.learn(page);
     }
 
-    async fn write(&mut self, seen: &Seen, page: Page) {
-        if let Ok(Swap::Done(_)) = self.store.swap(&self.config.page, seen.revision, &page).await {
+    async fn write(&mut self, seen: &Seen, page: Page) -> bool {
+        let swap = self.store.swap(&self.config.page, seen.revision, &page).await;
+        let done = matches!(swap, Ok(Swap::Done(_)));
+        if done {
             self.learn(page);
         }
+        done
     }
 
     fn learn(&mut self, page: Page) {

@@ -45,7 +45,13 @@ impl Renewal {
     pub(super) fn way(&self, rules: &Rules, page: &Page, now: SystemTime) -> Option<Way> {
         let refresh = refresh_tokens(rules, page, now).into_iter().find(|token| {
             let print = token.fingerprint();
-            let open = self.task.reason == Reason::Manual || !is_closed(page, print, now);
+            let open = match self.task.reason {
+                Reason::Manual => true,
+                _ if self.task.first => {
+                    page.refusal_of(print).is_none_or(|it| it.lost_at.is_none())
+                }
+                _ => !is_closed(page, print, now),
+            };
             open && !self.tried.contains(&print)
         });
         let mint = (rules.can_mint && !self.minted).then_some(Way::Mint);
