@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
-use crate::config::{CallerLimits, Config, StorePlace};
+use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
 use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
@@ -24,6 +24,7 @@ use crate::token::provider;
 use crate::token::store::file::FileStore;
 use crate::token::store::memory::MemoryStore;
 use crate::token::store::redis::RedisStore;
+use crate::token::store::seal::Vault;
 use crate::token::store::{Store, StoreError};
 use crate::upstream::tls;
 use crate::worker::{self, Blueprint};
@@ -86,10 +87,10 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
-    let store = Arc::new(open_store(&config.store.place)?);
+    let store = Arc::new(open_store(&config.store)?.measured(metrics.store()));
     let process = process_name();
     let shared = Shared {
-        store,
+        store: store.clone(),
         process,
         lease: config.store.lease,
         readiness: readiness.clone(),
@@ -118,6 +119,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         upstreams: shown,
+        store,
         started,
         hosts: admin_hosts(&bound.addresses),
     };
@@ -181,19 +183,20 @@ impl Drop for Gateway {
     }
 }
 
-/// A store that lies elsewhere is not asked yet.
+/// The store that a config names, with its seal. One that lies elsewhere is not asked yet.
 ///
 /// # Errors
 /// When a file is in use or damaged, or TLS cannot be set up.
-pub fn open_store(place: &StorePlace) -> Result<Store, StartError> {
-    Ok(match place {
+pub fn open_store(config: &StoreConfig) -> Result<Store, StartError> {
+    let store: Store = match &config.place {
         StorePlace::File { path } => FileStore::open(path)?.into(),
         StorePlace::Memory => MemoryStore::default().into(),
         StorePlace::Redis { redis, tls } => {
             let tls = tls.as_ref().map(|files| tls::client_config(files, false)).transpose();
             RedisStore::new(redis.clone(), tls.map_err(StartError::StoreTls)?).into()
         }
-    })
+    };
+    Ok(store.sealed(Vault::new(&config.keys)))
 }
 
 /// The admin address answers to its own names; when it is bound to all addresses, to any.

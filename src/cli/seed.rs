@@ -48,7 +48,7 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
 
     let page_name = &upstream.page;
     block_on(async {
-        let store = app::open_store(&config.store.place).map_err(Failure::failed)?;
+        let store = app::open_store(&config.store).map_err(Failure::failed)?;
         let Seen { mut page, mut revision } =
             store.load(page_name).await.map_err(Failure::failed)?;
         // A gateway that runs may change the page, but not every time.
