@@ -5,6 +5,7 @@ pub mod parse;
 pub mod raw;
 pub mod secrets;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,6 +72,17 @@ pub enum StorePlace {
         /// `None`: spoken to without TLS.
         tls: Option<tls::Config>,
     },
+}
+
+impl fmt::Display for StorePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path } => path.display().fmt(f),
+            Self::Memory => f.write_str("memory: tokens end with the process"),
+            Self::Redis { redis, tls: None } => write!(f, "redis at {}", redis.server),
+            Self::Redis { redis, tls: Some(_) } => write!(f, "redis at {}, by TLS", redis.server),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

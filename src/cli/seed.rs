@@ -46,7 +46,7 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{} is empty", refresh_token_file.display())));
     }
 
-    let page_name = &upstream.page;
+    let (page_name, place) = (&upstream.page, &config.store.place);
     block_on(async {
         let store = app::open_store(&config.store).map_err(Failure::failed)?;
         let Seen { mut page, mut revision } =
@@ -56,7 +56,7 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
             let other = page.tokens.refresh.as_ref().is_some_and(|known| *known != refresh_token);
             if other && !force {
                 let problem = format!(
-                    "the store has a refresh token for {name} already, perhaps a newer one: \
+                    "{place} has a refresh token for {name} already, perhaps a newer one: \
                      --force replaces it"
                 );
                 return Err(Failure::Usage(problem));
@@ -65,7 +65,7 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
             page.unproven = true;
             match store.swap(page_name, revision, &page).await.map_err(Failure::failed)? {
                 Swap::Done(_) => {
-                    println!("{name} is seeded");
+                    println!("{place}: {name} is seeded");
                     return Ok(());
                 }
                 Swap::Stale(seen) => Seen { page, revision } = seen,
