@@ -85,8 +85,8 @@ async fn p26_redis_by_tls_with_a_user_who_may_do_no_more_than_needed() {
 
 #[tokio::test]
 async fn p20_seed_puts_a_refresh_token_into_redis_while_a_gateway_runs() {
-    let redis = Redis::with(&["requirepass very-secret-redis-password"]).await;
-    let url = format!("redis://:{PASSWORD}@127.0.0.1:{}", redis.port);
+    let redis = Redis::with(&[USER]).await;
+    let url = format!("redis://tokenward:{PASSWORD}@127.0.0.1:{}", redis.port);
     let vendors = Vendors::start(tokenward::sandbox::Settings::default()).await;
     let home = Home::with(&format!(
         "admin.listen = '127.0.0.1:0'\n[store]\nkind = 'redis'\nurl = '{url}'\n\

@@ -109,8 +109,16 @@ impl Redis {
 
     /// A command from somebody who may do everything, by the socket.
     pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
-        let answer = soon("an answer of Redis", ask(&self.socket(), command)).await;
-        T::from_redis_value(answer.expect("an answer")).expect("one that fits")
+        let answer = soon("an answer of Redis", async {
+            loop {
+                match ask(&self.socket(), command).await {
+                    // A server that changes its role hangs up on everybody.
+                    Err(error) if error.is_io_error() => tokio::task::yield_now().await,
+                    answer => return answer.expect("an answer"),
+                }
+            }
+        });
+        T::from_redis_value(answer.await).expect("one that fits")
     }
 
     /// The page of an upstream's account, as a gateway finds it.
@@ -179,7 +187,9 @@ async fn is_up(child: &mut Child, folder: &Path) -> bool {
 
 async fn ask(socket: &Path, command: &Cmd) -> redis::RedisResult<redis::Value> {
     let client = redis::Client::open(format!("unix://{}", socket.display()))?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connection.await?;
     command.query_async(&mut connection).await
 }
 

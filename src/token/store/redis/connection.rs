@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::causes::causes;
 
-use super::problem::Problem;
+use super::problem::{Problem, Then};
 use super::sentinel::Sentinels;
 use super::{Config, Place, Server};
 
@@ -87,7 +87,19 @@ impl Connector {
             }
             link
         };
-        timeout(CONNECT, signed_on).await.unwrap_or_else(|_| Err(Problem::silent(CONNECT)))
+        let made = timeout(CONNECT, signed_on).await;
+        made.unwrap_or_else(|_| Err(Problem::silent(CONNECT))).map_err(|problem| {
+            match (problem.then, &self.tls) {
+                (Then::Anew, Some(_)) => Problem::drop(
+                    "hung up before it said anything; does it speak TLS on this port, and does it \
+                     want to see a certificate (`store.tls.client_cert`)?",
+                ),
+                (Then::Anew, None) => {
+                    Problem::drop("hung up before it said anything; does it speak TLS (rediss://)?")
+                }
+                _ => problem,
+            }
+        })
     }
 
     /// A connection to a sentinel, which has no databases, and seldom a password.

@@ -86,6 +86,10 @@ impl Problem {
             ),
             "OOM" => Self::keep("has no memory left; raise its `maxmemory`"),
             "BUSY" => Self::drop("is busy with somebody's script"),
+            "DENIED" => Self::drop("is in its protected mode: give it a password"),
+            _ if detail.contains("max number of clients") => {
+                Self::drop("has as many clients as it takes (`maxclients`)")
+            }
             "NOAUTH" => Self::drop("wants a password: give `store.password`"),
             "WRONGPASS" => Self::drop(WRONG_PASSWORD),
             "NOPERM" => {
