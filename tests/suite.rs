@@ -41,6 +41,7 @@ mod secrets;
 mod shutdown;
 mod single_flight;
 mod smuggling;
+mod store_health;
 mod streaming;
 mod third_vendor;
 mod tls;
