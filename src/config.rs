@@ -63,8 +63,10 @@ pub struct StoreConfig {
 
 #[derive(Clone, Debug)]
 pub enum StorePlace {
+    /// Several gateways on one machine may share it.
     File {
         path: PathBuf,
+        share: bool,
     },
     Memory,
     Redis {
@@ -77,7 +79,8 @@ pub enum StorePlace {
 impl fmt::Display for StorePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path } => path.display().fmt(f),
+            Self::File { path, share: false } => path.display().fmt(f),
+            Self::File { path, share: true } => write!(f, "{}, shared", path.display()),
             Self::Memory => f.write_str("memory: tokens end with the process"),
             Self::Redis { redis, tls: None } => write!(f, "redis at {}", redis.server),
             Self::Redis { redis, tls: Some(_) } => write!(f, "redis at {}, by TLS", redis.server),
