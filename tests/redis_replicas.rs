@@ -148,6 +148,50 @@ async fn p17_replicas_that_start_together_ask_once() {
     assert_eq!(first.sandbox.counts(Vendor::Aiclk).token_calls(), 1);
 }
 
+#[tokio::test]
+async fn p17_a_thousand_callers_of_four_gateways_cost_one_refresh_and_none_without_redis() {
+    let mut redis = Redis::start().await;
+    let stages = gateways(4, &redis).await;
+    let sandbox = stages[0].sandbox.clone();
+    let (answered, took) = thousand(&stages, "code").await;
+    eprintln!("a living token: the last of 1000 answers after {took:?}");
+    assert_eq!(answered, 1000);
+    sandbox.expire(Vendor::Aiclk);
+    let (answered, took) = thousand(&stages, "code").await;
+    eprintln!("a dead token: the last of 1000 answers after {took:?}");
+    assert_eq!((answered, sandbox.counts(Vendor::Aiclk).token_calls()), (1000, 2));
+
+    redis.kill();
+    let (answered, took) = thousand(&stages, "code").await;
+    eprintln!("a living token, Redis gone: the last of 1000 answers after {took:?}");
+    assert_eq!(answered, 1000);
+    sandbox.expire(Vendor::Aiclk);
+    let (answered, took) = thousand(&stages, "message").await;
+    eprintln!("a dead token, Redis gone: the last of 1000 answers after {took:?}");
+    assert_eq!((answered, sandbox.counts(Vendor::Aiclk).token_calls()), (0, 2));
+    assert!(took < Duration::from_secs(10), "nobody waits for Redis: {took:?}");
+}
+
+/// A thousand callers at once; how many of them the vendor has served, and when the last was
+/// answered.
+async fn thousand(stages: &[Stage], has: &str) -> (usize, Duration) {
+    let mut callers = Vec::new();
+    for number in 0..1000 {
+        callers.push(stages[number % stages.len()].caller("aiclk").await);
+    }
+    let began = Instant::now();
+    for caller in &mut callers {
+        caller.send(format!("GET {CALL} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+    }
+    let mut served = 0;
+    for caller in &mut callers {
+        let answer = caller.answer().await.json();
+        assert!(answer.get(has).is_some(), "{answer}");
+        served += usize::from(answer["code"] == 200);
+    }
+    (served, began.elapsed())
+}
+
 /// A process that is stopped while the vendor thinks loses its lease. What it says when it goes on
 /// neither replaces what another has had meanwhile, nor is it lost.
 #[tokio::test]
