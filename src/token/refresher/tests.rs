@@ -1,3 +1,6 @@
+mod clocks;
+mod deaths;
+mod keep_alive;
 mod script;
 mod trouble;
 
@@ -58,6 +61,7 @@ struct Fixture {
     script: Script,
     store: Arc<Store>,
     readiness: Readiness,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -75,8 +79,12 @@ async fn start_with(script: Script, stored: Option<Page>, per_day: u32) -> Fixtu
 }
 
 async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
-    let readiness = Readiness::default();
-    let config = Config {
+    let config = config();
+    start_as(Config { limits: Limits { per_day, ..config.limits }, ..config }, store, script)
+}
+
+fn config() -> Config {
+    Config {
         upstream: "vendor".into(),
         page: "account".into(),
         holder: "this".into(),
@@ -85,21 +93,39 @@ async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
         seed: Some(Secret::new("seed")),
         old_access_token: OldToken::Dies,
         schedule: Schedule { margin: 300 * SECOND, min_interval: SECOND, keep_alive: None },
-        limits: Limits { per_day, day_offset: 0, per_minute: 20 },
+        limits: Limits { per_day: 0, day_offset: 0, per_minute: 20 },
         vendor_interval: Duration::ZERO,
         wait: 10 * SECOND,
-    };
-    let metrics = Metrics::new("0", "test").expect("metrics").token_of("vendor");
+    }
+}
+
+fn start_as(config: Config, store: Arc<Store>, script: Script) -> Fixture {
+    let readiness = Readiness::default();
+    let metrics = Metrics::new("0", "test").expect("metrics");
     let part = readiness.register("vendor");
-    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, metrics);
+    let of_token = metrics.token_of("vendor");
+    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, of_token);
     let stop = CancellationToken::new();
     let task = tokio::spawn(refresher.run(stop.clone().cancelled_owned()));
-    Fixture { tokens, script, store, readiness, stop, task }
+    Fixture { tokens, script, store, readiness, metrics, stop, task }
 }
 
 impl Fixture {
     async fn stored(&self) -> Page {
         self.store.load("account").await.expect("a page").page
+    }
+
+    /// The metrics' line that begins so.
+    fn metric(&self, start: &str) -> Option<String> {
+        let text = String::from_utf8(self.metrics.encode().expect("metrics")).expect("text");
+        text.lines().find_map(|line| Some(line.strip_prefix(start)?.trim().to_owned()))
+    }
+
+    /// Waits, with the clock running, until so many calls have been made.
+    async fn calls_reach(&self, calls: usize) {
+        while self.script.calls() < calls {
+            tokio::time::sleep(SECOND / 10).await;
+        }
     }
 
     async fn stored_refresh_token(&self) -> String {

@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) issued: usize,
     pub(super) can_mint: bool,
     pub(super) life: Duration,
+    /// Of refresh tokens, where the vendor tells.
+    pub(super) refresh_life: Option<Duration>,
     pub(super) delay: Duration,
 }
 
@@ -51,7 +53,10 @@ impl Script {
             return answer;
         }
         state.issued += 1;
-        Ok(grant(&format!("access-{}", state.issued), Some(&format!("r{}", state.issued)), life))
+        let number = state.issued;
+        let grant = grant(&format!("access-{number}"), Some(&format!("r{number}")), life);
+        let refresh_expires_at = state.refresh_life.map(|life| clock::wall() + life);
+        Ok(Grant { refresh_expires_at, ..grant })
     }
 }
 
