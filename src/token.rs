@@ -67,6 +67,24 @@ pub struct Status {
     pub budget: budget::Remaining,
     /// What a person should look into, though all may be well now.
     pub warnings: Vec<String>,
+    pub account: Account,
+}
+
+/// What the account's page said when it was last read: all who use the page share it.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// The page's name in the store.
+    pub page: String,
+    /// Who refreshes.
+    pub lease: Option<String>,
+    /// Since when the answer to a refresh token that was presented is missing. It may be spent.
+    pub answer_missing_since: Option<SystemTime>,
+    /// Tokens in a row that died long before their promised end.
+    pub early_deaths: u32,
+    /// A refresh token was put in by hand, and has not been presented yet.
+    pub seeded_by_hand: bool,
+    /// What a person must do.
+    pub plea: Option<String>,
 }
 
 #[derive(Clone, Debug)]

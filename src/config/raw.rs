@@ -2,6 +2,8 @@
 //!
 //! Nothing here has a default and nothing is compared with anything: that is the parser's.
 
+mod one_or_more;
+
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use crate::telemetry::log::Format;
 use crate::units::{BaseUrl, Listen, Size, Span};
 use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
+
+pub use one_or_more::OneOrMore;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -120,14 +124,6 @@ pub struct RawStoreTls {
     pub ca_file: Option<PathBuf>,
     pub client_cert: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
-}
-
-/// A value, or a list of them.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMore<T> {
-    One(T),
-    More(Vec<T>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

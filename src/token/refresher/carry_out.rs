@@ -1,5 +1,7 @@
 //! Carries out the steps of a renewal, and tells it what came of them.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::causes::causes;
@@ -30,6 +32,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
 
     async fn carry_out(&mut self, task: Task) -> End {
         let began = Instant::now();
+        let mut waited = Duration::ZERO;
         let mut revision = Revision::default();
         let mut taken_at = BootTime::now();
         let (mut renewal, mut step) = Renewal::begin(task);
@@ -38,11 +41,14 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                 Step::Load => self.read(&mut revision).await,
                 Step::Watch if began.elapsed() >= self.config.wait => Heard::Impatient,
                 Step::Watch => {
+                    let since = Instant::now();
                     tokio::select! {
                         () = self.store.changed(&self.config.page) => {}
                         () = sleep(self.lease.look()) => {}
                     }
-                    self.read(&mut revision).await
+                    let heard = self.read(&mut revision).await;
+                    waited += since.elapsed();
+                    heard
                 }
                 Step::Pause(pause) => {
                     sleep(pause).await;
@@ -60,7 +66,10 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                     self.heed(call, &mut renewal, &mut revision).await
                 }
                 Step::Mint => self.heed(self.endpoint.mint(), &mut renewal, &mut revision).await,
-                Step::End(end) => return *end,
+                Step::End(end) => {
+                    self.metrics.lock_wait.set(waited.as_secs_f64());
+                    return *end;
+                }
             };
             let lease_is_over = self.observe(&heard);
             let now = Now { wall: clock::wall(), lease_is_over, rest: self.rest() };

@@ -12,7 +12,7 @@ use super::super::page::{Life, Page};
 use super::super::provider::TokenEndpoint;
 use super::super::renewal::Setback;
 use super::super::store::Pages;
-use super::super::{LastRefresh, Reason, Status};
+use super::super::{Account, LastRefresh, Reason, Status};
 use super::Refresher;
 
 impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
@@ -69,6 +69,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let warning = warning.and_then(|page| deaths::warning(page.early_deaths, &page.deaths));
         let obtained_at = life.map(|life| life.obtained_at);
         let generation = self.cache.generation();
+        let account = self.account();
 
         let seconds = |time| i64::try_from(clock::unix_seconds(time)).unwrap_or(i64::MAX);
         self.metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
@@ -95,11 +96,28 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                 },
                 last: last.or_else(|| status.last.take()),
                 budget,
+                account,
             };
         });
         if let Some(time) = self.status.borrow().last_success {
             self.metrics.last_success.set(seconds(time));
         }
+    }
+
+    fn account(&self) -> Account {
+        let of_the_page = self.known.as_ref().map(|page| {
+            let presented = page.intent.as_ref().map(|intent| intent.doubt.unwrap_or(intent.at));
+            let plea = page.failure.as_ref().filter(|failure| failure.needs_a_person);
+            Account {
+                page: String::new(),
+                lease: page.lease.as_ref().map(|lease| lease.holder.clone()),
+                answer_missing_since: presented,
+                early_deaths: page.early_deaths,
+                seeded_by_hand: page.unproven,
+                plea: plea.map(|failure| failure.detail.clone()),
+            }
+        });
+        Account { page: self.config.page.clone(), ..of_the_page.unwrap_or_default() }
     }
 }
 

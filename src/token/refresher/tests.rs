@@ -1,6 +1,7 @@
 mod clocks;
 mod deaths;
 mod keep_alive;
+mod pace;
 mod script;
 mod trouble;
 
@@ -113,19 +114,6 @@ fn start_as(config: Config, store: Arc<Store>, script: Script) -> Fixture {
 impl Fixture {
     async fn stored(&self) -> Page {
         self.store.load("account").await.expect("a page").page
-    }
-
-    /// The metrics' line that begins so.
-    fn metric(&self, start: &str) -> Option<String> {
-        let text = String::from_utf8(self.metrics.encode().expect("metrics")).expect("text");
-        text.lines().find_map(|line| Some(line.strip_prefix(start)?.trim().to_owned()))
-    }
-
-    /// Waits, with the clock running, until so many calls have been made.
-    async fn calls_reach(&self, calls: usize) {
-        while self.script.calls() < calls {
-            tokio::time::sleep(SECOND / 10).await;
-        }
     }
 
     async fn stored_refresh_token(&self) -> String {

@@ -12,6 +12,15 @@ fn some_day() -> SystemTime {
     humantime::parse_rfc3339("2026-11-22T03:00:00Z").expect("a time")
 }
 
+impl Fixture {
+    /// Waits, with the clock running, until so many calls have been made.
+    pub(super) async fn calls_reach(&self, calls: usize) {
+        while self.script.calls() < calls {
+            tokio::time::sleep(SECOND / 10).await;
+        }
+    }
+}
+
 /// A refresher with a token of an hour in store.
 async fn with_an_hour() -> Fixture {
     hand::begin(some_day());

@@ -4,6 +4,14 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+impl Fixture {
+    /// The metrics' line that begins so.
+    pub(super) fn metric(&self, start: &str) -> Option<String> {
+        let text = String::from_utf8(self.metrics.encode().expect("metrics")).expect("text");
+        text.lines().find_map(|line| Some(line.strip_prefix(start)?.trim().to_owned()))
+    }
+}
+
 /// A caller whose token has worked for this long, and is then called dead.
 async fn token_dies_after(fixture: &Fixture, age: Duration) {
     let live = fixture.tokens.current().await.expect("a token");

@@ -15,6 +15,7 @@ pub(super) struct State {
     pub(super) answers: VecDeque<Result<Grant, Denied>>,
     pub(super) presented: Vec<String>,
     pub(super) mints: usize,
+    pub(super) called_at: Vec<Instant>,
     pub(super) issued: usize,
     pub(super) can_mint: bool,
     pub(super) life: Duration,
@@ -45,6 +46,7 @@ impl Script {
     }
 
     async fn answer(&self) -> Result<Grant, Denied> {
+        self.state().called_at.push(Instant::now());
         let delay = self.state().delay;
         tokio::time::sleep(delay).await;
         let mut state = self.state();
