@@ -38,7 +38,7 @@ async fn p12_a_margin_longer_than_the_life_is_no_reason_to_renew_at_once() {
 async fn p12_an_absurdly_long_life_is_served_and_not_renewed() {
     let fixture = start(Script::new(40 * 365 * 24 * HOUR), None).await;
     fixture.tokens.current().await.expect("a token");
-    tokio::time::sleep(30 * 24 * HOUR).await;
+    tokio::time::sleep(3 * 24 * HOUR).await;
     fixture.tokens.current().await.expect("a token");
     assert_eq!(fixture.script.calls(), 1);
 }
@@ -84,10 +84,10 @@ async fn p12_the_vendors_interval_is_kept_by_all_replicas_together() {
         // Every token is called dead as soon as it is there.
         callers.spawn(async move {
             while Instant::now() < until {
-                match tokens.current().await {
-                    Ok(live) => drop(tokens.newer_than(live.generation).await),
-                    Err(_) => tokio::time::sleep(SECOND / 5).await,
+                if let Ok(live) = tokens.current().await {
+                    let _ = tokens.newer_than(live.generation).await;
                 }
+                tokio::time::sleep(SECOND / 5).await;
             }
         });
     }
