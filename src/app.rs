@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
+use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
 use crate::proxy::caller::Limits;
@@ -111,6 +112,9 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     }
     let tokens = shown.iter().map(|one| (one.name.clone(), one.tokens.clone())).collect();
 
+    // It ends with the refreshers.
+    let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
+    tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
     let drain = Drain::default();
     let admin = Admin {
         readiness: readiness.clone(),

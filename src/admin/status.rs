@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::clock;
 use crate::token::store::Store;
 use crate::token::{Account, Tokens};
 
@@ -25,7 +24,7 @@ impl Upstream {
                 "generation": status.generation,
                 "obtained_at": status.obtained_at.map(rfc3339),
                 "expires_at": rfc3339(expires_at),
-                "seconds_left": clock::until(expires_at).as_secs(),
+                "seconds_left": status.over_at.map_or(0, |end| end.left().as_secs()),
             })
         });
         let last = status.last.map(|last| {
@@ -49,6 +48,7 @@ impl Upstream {
             },
             "account": account(&status.account),
             "in_flight": self.in_flight.get(),
+            "warnings": status.warnings,
         })
     }
 }

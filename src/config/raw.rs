@@ -206,6 +206,8 @@ pub struct RawRefresh {
     pub margin: Option<Span>,
     /// The least time between renewals by schedule.
     pub min_interval: Option<Span>,
+    /// How often the refresh token is used at least, so that it does not lapse.
+    pub keep_alive: Option<Span>,
     /// How many refreshes rejections may cause in a minute.
     pub per_minute: Option<NonZeroU32>,
     /// Calls in the vendor's day; 0: no cap. Left out: the description's.

@@ -5,14 +5,15 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::causes::causes;
-use crate::clock;
+use crate::clock::{self, BootTime};
 
 use super::super::page::Page;
 use super::super::provider::TokenEndpoint;
 use super::super::renewal::{End, Heard, Now, Renewal, Step, Task};
 use super::super::store::{Pages, Revision, StoreError, Swap};
 use super::super::wire::{Denied, Grant};
-use super::{Refresher, reached};
+use super::Refresher;
+use super::shifts::reached;
 
 impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     /// A renewal that takes longer than the token in hand has left to live does not hide that it is
@@ -33,6 +34,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let began = Instant::now();
         let mut waited = Duration::ZERO;
         let mut revision = Revision::default();
+        let mut taken_at = BootTime::now();
         let (mut renewal, mut step) = Renewal::begin(task);
         loop {
             let heard = match step {
@@ -52,7 +54,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                     sleep(pause).await;
                     self.read(&mut revision).await
                 }
-                Step::Swap(next) => self.swap(&mut revision, &next).await,
+                Step::Swap(next) => {
+                    taken_at = BootTime::now();
+                    self.swap(&mut revision, &next).await
+                }
+                Step::Refresh(_) | Step::Mint if self.lease.may_be_lost(taken_at) => {
+                    Heard::Answer(Err(Denied::NotSent(LEASE_LOST.to_owned())))
+                }
                 Step::Refresh(token) => {
                     let call = self.endpoint.refresh(&token);
                     self.heed(call, &mut renewal, &mut revision).await
@@ -63,7 +71,8 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                     return *end;
                 }
             };
-            let now = Now { wall: clock::wall(), lease_is_over: self.observe(&heard) };
+            let lease_is_over = self.observe(&heard);
+            let now = Now { wall: clock::wall(), lease_is_over, rest: self.rest() };
             step = renewal.next(&self.rules, heard, now);
         }
     }
@@ -150,4 +159,6 @@ fn down(error: &StoreError) -> Heard {
     Heard::Down(causes(error))
 }
 
+const LEASE_LOST: &str = "so long has passed since the lease was taken that it may be lost: the machine has slept, or the \
+     store is slow";
 const LAST_TRIES: usize = 5;
