@@ -12,6 +12,7 @@ pub mod logs;
 pub mod message;
 pub mod metrics;
 pub mod process;
+pub mod redis;
 pub mod stage;
 pub mod vendor;
 pub mod vendors;

@@ -3,6 +3,8 @@
 //! Nothing here waits or calls: the refresher, the model and the simulation all change pages by
 //! these steps alone.
 
+mod by_hand;
+
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -201,12 +203,17 @@ impl Page {
         if known.generation <= self.generation {
             return self;
         }
-        Page {
+        let by_hand = self.tokens.refresh.filter(|_| self.unproven);
+        let page = Page {
             fence: self.fence.max(known.fence),
             lease: self.lease,
             ledger: self.ledger.later(known.ledger.clone()),
             seeds: merged(known.seeds.clone(), self.seeds),
             ..known.clone()
+        };
+        match by_hand {
+            Some(token) => page.seeded(token),
+            None => page,
         }
     }
 
@@ -261,6 +268,7 @@ impl Page {
     pub fn gained(&self, gain: &Gain) -> Page {
         let mut page = self.clone();
         let same = self.tokens.access == gain.tokens.access;
+        let by_hand = self.tokens.refresh.clone().filter(|_| self.is_unpresented(gain.fence));
         page.tokens = gain.tokens.clone();
         page.life = Some(gain.life);
         page.seeds = merged(page.seeds, gain.seed.into_iter().collect());
@@ -268,6 +276,10 @@ impl Page {
         page.refusals.clear();
         page.failure = None;
         page.close(gain.fence);
+        if let Some(token) = by_hand {
+            // It was put in while the call was under way, and its turn comes next.
+            page = page.seeded(token);
+        }
         if !same {
             page.generation += 1;
             page.count(gain);
@@ -320,6 +332,9 @@ impl Page {
         });
         if page.refusals.len() > MOST_REFUSALS {
             page.refusals.remove(0);
+        }
+        if page.tokens.refresh.as_ref().is_some_and(|own| own.fingerprint() == token) {
+            page.unproven = false;
         }
         page.close(fence);
         page

@@ -4,14 +4,19 @@
 //! still the one that was read. Leases, fences, journal and budget are part of the page (see
 //! [`page`](super::page)), so every kind of store has them alike.
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod file;
 mod health;
 pub mod memory;
+pub mod redis;
 pub mod seal;
 mod written;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use tracing::{info, warn};
@@ -23,6 +28,7 @@ use file::FileStore;
 pub use health::Condition;
 use health::Health;
 use memory::MemoryStore;
+use redis::RedisStore;
 use seal::{Sealing, Unsealed, Vault};
 pub use written::{Unreadable, Written};
 
@@ -117,6 +123,7 @@ pub struct Store {
 enum Kind {
     File(FileStore),
     Memory(MemoryStore),
+    Redis(RedisStore),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,12 +140,21 @@ pub enum StoreError {
         path.display()
     )]
     Damaged { path: PathBuf, problem: String },
+    #[error("{}: in use by another tokenward ({holder}): {advice}", path.display())]
+    Held { path: PathBuf, holder: String, advice: &'static str },
     #[error(
-        "{}: in use by another tokenward (pid {holder}); stop it, or give this one another \
-         `store.path`",
-        path.display()
+        "{}: another process has been about to write it for {}, as its lock file (.write) says",
+        path.display(),
+        humantime::format_duration(*waited)
     )]
-    Held { path: PathBuf, holder: String },
+    Busy { path: PathBuf, waited: std::time::Duration },
+    #[error("the store at {server} {problem}")]
+    Unavailable {
+        /// Without a password.
+        server: String,
+        /// A clause about it, and what helps.
+        problem: String,
+    },
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
@@ -164,6 +180,12 @@ impl From<FileStore> for Store {
 impl From<MemoryStore> for Store {
     fn from(store: MemoryStore) -> Self {
         Self::new(Kind::Memory(store))
+    }
+}
+
+impl From<RedisStore> for Store {
+    fn from(store: RedisStore) -> Self {
+        Self::new(Kind::Redis(store))
     }
 }
 
@@ -199,6 +221,7 @@ impl Pages for Store {
         match &self.backend {
             Kind::File(store) => store.changed(name).await,
             Kind::Memory(store) => store.changed(name).await,
+            Kind::Redis(store) => store.changed(name).await,
         }
     }
 
@@ -206,6 +229,7 @@ impl Pages for Store {
         match &self.backend {
             Kind::File(store) => store.poll(),
             Kind::Memory(store) => store.poll(),
+            Kind::Redis(store) => store.poll(),
         }
     }
 }
@@ -242,8 +266,11 @@ impl Store {
         let opened = self.vault.open(name, written).map_err(Unreadable::from);
         let opened = opened.and_then(|(written, sealing)| Ok((written.page()?, sealing)));
         self.health.opened(name, opened.as_ref().map(|_| ()));
-        let (page, sealing) =
+        let (mut page, sealing) =
             opened.map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
+        if matches!(&self.backend, Kind::File(store) if store.is_left_over(name, revision)) {
+            page.lease = None;
+        }
         Ok((Seen { page, revision }, sealing))
     }
 
@@ -291,6 +318,7 @@ impl Kind {
         match self {
             Self::File(_) => "file",
             Self::Memory(_) => "memory",
+            Self::Redis(_) => "redis",
         }
     }
 
@@ -298,6 +326,7 @@ impl Kind {
         match self {
             Self::File(store) => store.read(name).await,
             Self::Memory(store) => store.read(name).await,
+            Self::Redis(store) => store.read(name).await,
         }
     }
 
@@ -305,6 +334,7 @@ impl Kind {
         match self {
             Self::File(store) => store.write(name, seen, next).await,
             Self::Memory(store) => store.write(name, seen, next).await,
+            Self::Redis(store) => store.write(name, seen, next).await,
         }
     }
 }
@@ -315,5 +345,19 @@ impl Revision {
     /// One that no write before it has had.
     pub fn fresh() -> Self {
         Self(fastrand::u64(1..))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
     }
 }
