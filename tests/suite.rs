@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod drain;
 mod early_answers;
+mod encryption;
 mod expect;
 mod fidelity;
 mod file_store;

@@ -4,15 +4,17 @@
 //! these steps alone.
 
 mod by_hand;
+mod restored;
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::rfc3339;
+use crate::clock::{self, rfc3339};
 use crate::secret::{Fingerprint, Secret};
 
-use super::budget::Ledger;
+use super::budget::{Ledger, Limits};
+use super::deaths::{self, Death};
 use super::{Outcome, Reason};
 
 /// One account's page: its tokens, and everything that replicas must agree on.
@@ -51,6 +53,9 @@ pub struct Page {
     /// Tokens in a row that died long before their promised end.
     #[serde(skip_serializing_if = "is_zero")]
     pub early_deaths: u32,
+    /// The last of them, the newest at the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deaths: Vec<Death>,
 }
 
 /// The secrets of a page.
@@ -77,6 +82,14 @@ pub struct Life {
     /// When the vendor was last asked, if that brought the same token again or no later end.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub no_gain_at: Option<SystemTime>,
+}
+
+/// How long a token of this life lives yet, by a clock of this process' own that nobody sets and that
+/// runs on while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    pub life: Life,
+    pub left: Duration,
 }
 
 /// Who refreshes now. It is over when it has stood still for as long as a lease lasts, by the clock
@@ -145,8 +158,8 @@ pub struct Gain {
     pub fence: u64,
     /// The configured seed, which is taken up by any success.
     pub seed: Option<Fingerprint>,
-    /// The token that it replaces died long before its end.
-    pub died_early: bool,
+    /// How the token that it replaces died, if that was long before its end.
+    pub death: Option<Death>,
     /// It replaces a token that had lived its time.
     pub lived_out: bool,
 }
@@ -162,11 +175,6 @@ impl Page {
     /// says, so that one that was set back does not keep a dead token.
     pub fn left(&self, now: SystemTime) -> Duration {
         self.life.map_or(Duration::ZERO, |life| life.left(now))
-    }
-
-    /// Whether the access token would have lived on for more than this part of its life.
-    pub fn dies_early(&self, now: SystemTime, part: f64) -> bool {
-        self.life.is_some_and(|life| life.left(now) > life.whole().mul_f64(part))
     }
 
     pub fn holds_lease(&self, holder: &str) -> bool {
@@ -187,27 +195,6 @@ impl Page {
 
     pub fn refusal_of(&self, token: Fingerprint) -> Option<&Refusal> {
         self.refusals.iter().find(|refusal| refusal.token == token)
-    }
-
-    /// A store that has lost its last writes gets them back from a replica that knows more. Who
-    /// holds the lease, and what has been spent, the store knows best.
-    #[must_use]
-    pub fn restored(self, known: &Page) -> Page {
-        if known.generation <= self.generation {
-            return self;
-        }
-        let by_hand = self.tokens.refresh.filter(|_| self.unproven);
-        let page = Page {
-            fence: self.fence.max(known.fence),
-            lease: self.lease,
-            ledger: self.ledger.later(known.ledger.clone()),
-            seeds: merged(known.seeds.clone(), self.seeds),
-            ..known.clone()
-        };
-        match by_hand {
-            Some(token) => page.seeded(token),
-            None => page,
-        }
     }
 
     /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
@@ -263,13 +250,20 @@ impl Page {
         }
         if !same {
             page.generation += 1;
-            page.early_deaths = match (gain.died_early, gain.lived_out) {
-                (true, _) => page.early_deaths.saturating_add(1),
-                (false, true) => 0,
-                (false, false) => page.early_deaths,
-            };
+            page.count(gain);
         }
         page
+    }
+
+    fn count(&mut self, gain: &Gain) {
+        if let Some(death) = gain.death {
+            self.early_deaths = self.early_deaths.saturating_add(1);
+            self.deaths.push(death);
+            self.deaths.drain(..self.deaths.len().saturating_sub(deaths::KEPT));
+        } else if gain.lived_out {
+            self.early_deaths = 0;
+            self.deaths.clear();
+        }
     }
 
     /// What came after somebody else had been faster is no longer the page's pair, but its refresh
@@ -342,6 +336,11 @@ impl Life {
         self.expires_at.duration_since(self.obtained_at).unwrap_or_default()
     }
 
+    /// How long the refresh token was to live from when it was obtained, where that is known.
+    pub fn refresh_life(&self) -> Option<Duration> {
+        self.refresh_expires_at.and_then(|end| end.duration_since(self.obtained_at).ok())
+    }
+
     pub fn left(&self, now: SystemTime) -> Duration {
         self.expires_at.duration_since(now).unwrap_or_default().min(self.whole())
     }
@@ -367,5 +366,7 @@ fn is_zero(number: &u32) -> bool {
 
 /// How often an operator can change the seed before one of the first counts as new again.
 const MOST_SEEDS: usize = 32;
+/// By how much the clocks of replicas differ, at the most, that count as right.
+const LARGEST_SKEW: Duration = Duration::from_secs(60);
 const MOST_SPARES: usize = 3;
 const MOST_REFUSALS: usize = 8;

@@ -7,6 +7,7 @@
 
 mod ending;
 mod keep;
+mod now;
 mod setback;
 mod ways;
 
@@ -16,11 +17,12 @@ use crate::clock;
 use crate::secret::{Fingerprint, Secret};
 
 use super::budget::Limits;
+use super::deaths::Death;
 use super::page::{Gain, Page};
-use super::schedule::LARGEST_MARGIN;
 use super::wire::{Denied, Grant};
 use super::{Outcome, Reason};
 
+pub use now::Now;
 pub use setback::Setback;
 use setback::Trouble;
 use ways::Way;
@@ -48,6 +50,8 @@ pub struct Task {
     pub reason: Reason,
     /// A token of a later generation than this is wanted.
     pub than: u64,
+    /// The vendor has accepted the token of that generation.
+    pub worked: bool,
     /// This process has not tried before: who has started it may have mended what failed.
     pub first: bool,
     /// The page as this process knows it: the store may have lost it.
@@ -92,14 +96,6 @@ pub enum Heard {
     Answer(Result<Grant, Denied>),
 }
 
-/// The circumstances in which something is heard.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    pub wall: SystemTime,
-    /// The lease in the page that is heard of has stood still for as long as a lease lasts.
-    pub lease_is_over: bool,
-}
-
 /// How a renewal ended.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(PartialEq, Eq, Hash))]
@@ -111,6 +107,8 @@ pub struct End {
     pub unsaved: Option<Gain>,
     /// See [`Task::unanswered`].
     pub unanswered: Option<u64>,
+    /// How the token died that was replaced, if that was long before its end.
+    pub death: Option<Death>,
     /// What the vendor refused, though another way was open in the end.
     pub refusals: Vec<String>,
 }
@@ -127,6 +125,10 @@ pub struct Renewal {
     tried: Vec<Fingerprint>,
     minted: bool,
     refusals: Vec<String>,
+    /// The call for which the vendor's interval has been waited.
+    waited: Option<SystemTime>,
+    /// See [`End::death`].
+    death: Option<Death>,
 }
 
 /// What the machine waits for.
@@ -142,6 +144,10 @@ enum Stage {
     },
     /// The vendor's answer.
     Calling(Call),
+    /// The correction of times that only a wrong clock has seen.
+    Correcting {
+        next: Page,
+    },
     /// The save of what came.
     Keeping {
         gain: Gain,
@@ -176,7 +182,7 @@ struct Call {
     fence: u64,
     /// The generation of the page from which it was made.
     base: u64,
-    died_early: bool,
+    death: Option<Death>,
 }
 
 // === impl Renewal ===
@@ -192,6 +198,8 @@ impl Renewal {
             tried: Vec::new(),
             minted: false,
             refusals: Vec::new(),
+            waited: None,
+            death: None,
         };
         (renewal, Step::Load)
     }
@@ -202,6 +210,12 @@ impl Renewal {
             (Stage::Looking, Heard::Page(page)) => self.look(rules, page, now),
             (Stage::Looking, Heard::Impatient) => self.end(Err(Setback::impatient())),
             (Stage::Looking, Heard::Down(error)) => self.end(Err(Setback::of_store(error))),
+
+            (Stage::Correcting { next }, Heard::Swapped) => self.look(rules, next, now),
+            (Stage::Correcting { .. }, Heard::Stale(page)) => self.look(rules, page, now),
+            (Stage::Correcting { .. }, Heard::Down(error)) => {
+                self.end(Err(Setback::of_store(error)))
+            }
 
             (Stage::Taking { way, next }, Heard::Swapped) => self.call(way, next, now),
             (Stage::Taking { .. }, Heard::Stale(page)) => self.look(rules, page, now),
@@ -215,7 +229,10 @@ impl Renewal {
                 self.answered(rules, call, answer, now)
             }
 
-            (Stage::Keeping { next, .. }, Heard::Swapped) => self.kept(rules, next, now),
+            (Stage::Keeping { gain, next }, Heard::Swapped) => {
+                self.death = gain.death;
+                self.kept(rules, next, now)
+            }
             (Stage::Keeping { gain, .. }, Heard::Stale(page)) => self.keep(rules, gain, page, now),
             (Stage::Keeping { gain, next }, Heard::Down(error)) => self.unsaved(gain, next, error),
 
@@ -281,6 +298,9 @@ impl Renewal {
             self.stage = Stage::Looking;
             return Step::Watch;
         }
+        if let Some(next) = page.corrected(&rules.limits, now.wall) {
+            return self.swap(page, next, |next| Stage::Correcting { next });
+        }
         if let Some(setback) = self.shared_failure(rules, &page, now.wall) {
             return self.close(rules, Err(setback), None, page, now);
         }
@@ -294,6 +314,7 @@ impl Renewal {
         match self.interval_left(rules, &page, now.wall) {
             Duration::ZERO => self.take(rules, way, page, now),
             short if short <= LONGEST_PAUSE => {
+                self.waited = page.ledger.last_call;
                 self.seen = page;
                 self.stage = Stage::Looking;
                 Step::Pause(short)
@@ -317,7 +338,7 @@ impl Renewal {
     /// Whether somebody else has brought what is wanted here.
     /// A credential that the operator has just given wins over any token.
     fn is_wanted(&self, rules: &Rules, page: &Page, now: Now) -> bool {
-        let newer = page.generation > self.task.than && page.is_living(now.wall);
+        let newer = page.generation > self.task.than && now.is_living(page);
         newer && !self.has_news(rules, page)
     }
 
@@ -351,11 +372,9 @@ impl Renewal {
                 Step::Refresh(token.clone())
             }
         };
-        let died_early = self.task.reason == Reason::Rejected
-            && page.generation == self.task.than
-            && page.dies_early(now.wall, LARGEST_MARGIN);
+        let death = self.death_of(&page, now);
         let (fence, base) = (page.fence, page.generation);
-        self.stage = Stage::Calling(Call { way, fence, base, died_early });
+        self.stage = Stage::Calling(Call { way, fence, base, death });
         self.seen = page;
         step
     }

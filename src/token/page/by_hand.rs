@@ -78,7 +78,7 @@ mod tests {
             base: page.generation,
             fence: page.fence,
             seed: Some(print("configured")),
-            died_early: false,
+            death: None,
             lived_out: true,
         }
     }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::clock;
+use crate::clock::BootTime;
 use crate::secret::Secret;
 
 use super::super::page::Page;
@@ -21,7 +21,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         self.lease.observe(&seen.page);
         let Some(known) = self.known.clone() else {
             // Nothing was ever read: a renewal has begun to wait for the store, and need not.
-            self.renew_at = Instant::now();
+            self.renew_at = BootTime::now();
             return;
         };
         let page = seen.page.clone().restored(&known);
@@ -57,8 +57,8 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let news = page.unproven.then(|| page.tokens.refresh.as_ref().map(Secret::fingerprint));
         let gain = self.known.as_ref().map(|known| known.life) != Some(page.life);
         let newer = page.generation > before;
-        if page.is_living(clock::wall()) && (newer || gain) && self.publish(&page).is_ok() && newer
-        {
+        let published = self.is_living(&page) && (newer || gain) && self.publish(&page).is_ok();
+        if published && newer {
             self.failure = None;
             let (reason, outcome) = (Reason::Store.as_str(), Outcome::Adopted.as_str());
             self.metrics.adopted(reason, outcome);
@@ -74,7 +74,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             info!(upstream = %self.config.upstream, "a refresh token was put into the store by hand");
             self.noticed = noticed;
             self.failure = None;
-            (self.renew_at, self.renew_reason) = (Instant::now(), Reason::Manual);
+            (self.renew_at, self.renew_reason) = (BootTime::now(), Reason::Manual);
         }
         self.report(None);
     }

@@ -84,7 +84,7 @@ async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
         inject: Vec::new(),
         seed: Some(Secret::new("seed")),
         old_access_token: OldToken::Dies,
-        schedule: Schedule { margin: 300 * SECOND, min_interval: SECOND },
+        schedule: Schedule { margin: 300 * SECOND, min_interval: SECOND, keep_alive: None },
         limits: Limits { per_day, day_offset: 0, per_minute: 20 },
         vendor_interval: Duration::ZERO,
         wait: 10 * SECOND,

@@ -81,6 +81,7 @@ impl Renewal {
             page: page.clone(),
             unsaved: self.task.unsaved.take(),
             unanswered: self.task.unanswered.take(),
+            death: self.death,
             refusals: self.refusals.clone(),
         }
     }

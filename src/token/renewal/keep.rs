@@ -1,11 +1,13 @@
 //! What the vendor has answered, and how it is kept.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::clock;
 use crate::secret::Secret;
 
+use super::super::deaths::Death;
 use super::super::page::{Gain, Life, Page, Tokens};
+use super::super::schedule::LARGEST_MARGIN;
 use super::super::wire::{Denied, Grant};
 use super::super::{Outcome, Reason};
 use super::setback::{Cost, Trouble};
@@ -26,7 +28,7 @@ impl Renewal {
         let trouble = |cost| Some(Trouble { cost, fence: call.fence });
         match (answer, &call.way) {
             (Ok(grant), _) => {
-                let gain = self.gain(rules, call, grant, now.wall);
+                let gain = self.gain(rules, call, grant, now);
                 self.keep(rules, gain, page, now)
             }
             (Err(Denied::Refused(refusal)), Way::Refresh(token)) => {
@@ -47,19 +49,26 @@ impl Renewal {
         }
     }
 
-    fn gain(&self, rules: &Rules, call: Call, grant: Grant, now: SystemTime) -> Gain {
+    fn gain(&self, rules: &Rules, call: Call, grant: Grant, now: Now) -> Gain {
         let presented = call.way.token().cloned();
         let same = self.seen.tokens.access.as_ref() == Some(&grant.access_token);
-        let no_later = self.seen.is_living(now)
-            && self
-                .seen
-                .life
-                .is_some_and(|life| grant.expires_at <= life.expires_at + SMALLEST_GAIN);
-        let now = clock::whole_millis(now);
+        let left = grant.expires_at.duration_since(now.wall).unwrap_or_default();
+        let no_later = now.is_living(&self.seen) && left <= now.left(&self.seen) + SMALLEST_GAIN;
+        let lived_out = match self.task.reason {
+            Reason::Schedule | Reason::KeepAlive => true,
+            // In its last days, or after them.
+            Reason::Rejected => self.task.than == call.base && call.death.is_none(),
+            _ => false,
+        };
+        // Of a refresh token that stays, an earlier answer may have told.
+        let stays = grant.refresh_token.is_none() && presented.is_some();
+        let told = self.seen.life.and_then(|life| life.refresh_expires_at).filter(|_| stays);
+        let refresh_expires_at = grant.refresh_expires_at.or(told);
+        let now = clock::whole_millis(now.wall);
         let life = Life {
             obtained_at: now,
             expires_at: clock::whole_millis(grant.expires_at),
-            refresh_expires_at: grant.refresh_expires_at.map(clock::whole_millis),
+            refresh_expires_at: refresh_expires_at.map(clock::whole_millis),
             no_gain_at: (same || no_later).then_some(now),
         };
         Gain {
@@ -72,9 +81,22 @@ impl Renewal {
             base: call.base,
             fence: call.fence,
             seed: rules.seed.as_ref().map(Secret::fingerprint),
-            died_early: call.died_early,
-            lived_out: self.task.reason == Reason::Schedule,
+            // The same token again has not died, whatever the vendor has said of it.
+            death: call.death.filter(|_| !same),
+            lived_out,
         }
+    }
+
+    /// How the page's access token has died, if somebody has just been told so long before its end.
+    pub(super) fn death_of(&self, page: &Page, now: Now) -> Option<Death> {
+        let (whole, left) = (page.life?.whole(), now.left(page));
+        let rejected = self.task.reason == Reason::Rejected && page.generation == self.task.than;
+        let seconds = |span: Duration| (span + Duration::from_millis(500)).as_secs();
+        (rejected && left > whole.mul_f64(LARGEST_MARGIN)).then(|| Death {
+            age: seconds(whole.saturating_sub(left)),
+            promised: seconds(whole),
+            worked: self.task.worked,
+        })
     }
 
     /// Saves what came. If somebody else has been faster, their token is taken, and of ours what
@@ -83,6 +105,7 @@ impl Renewal {
         let page = page.restored(&self.task.known);
         if page.tokens == gain.tokens && page.life == Some(gain.life) {
             // Saved already, though that was not acknowledged.
+            self.death = gain.death;
             return self.release(rules, Ok(Outcome::Ok), page);
         }
         if page.generation > gain.base {
@@ -105,7 +128,7 @@ impl Renewal {
 
     pub(super) fn kept(&mut self, rules: &Rules, next: Page, now: Now) -> Step {
         let of_before = self.tried.is_empty() && !self.minted;
-        if of_before && !next.is_living(now.wall) {
+        if of_before && !now.is_living(&next) {
             // Saved at last, but over meanwhile: the refresh token that came with it is what counts.
             return self.look(rules, next, now);
         }
@@ -118,6 +141,7 @@ impl Renewal {
     pub(super) fn unsaved(&mut self, gain: Gain, next: Page, error: String) -> Step {
         if self.seen.tokens.refresh == gain.tokens.refresh {
             self.seen = next;
+            self.death = gain.death;
             return self.end(Ok(Outcome::Ok));
         }
         self.task.unsaved = Some(gain);

@@ -65,6 +65,9 @@ impl Renewal {
 
     pub(super) fn interval_left(&self, rules: &Rules, page: &Page, now: SystemTime) -> Duration {
         let Some(last) = page.ledger.last_call else { return Duration::ZERO };
+        if self.waited == Some(last) {
+            return Duration::ZERO;
+        }
         // A call in the future was made by a clock that differs: it is taken to be now.
         let passed = now.duration_since(last).unwrap_or_default();
         rules.vendor_interval.saturating_sub(passed)
