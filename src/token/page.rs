@@ -4,7 +4,7 @@
 //! these steps alone.
 
 mod by_hand;
-mod restored;
+mod mended;
 
 use std::time::{Duration, SystemTime};
 

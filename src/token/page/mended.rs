@@ -1,6 +1,12 @@
-//! A page that a store has lost, and a replica still knows.
+//! A page put right: what the store has lost and a replica still knows, and times that only a wrong
+//! clock has seen.
 
-use super::{Page, merged};
+use std::time::SystemTime;
+
+use crate::clock;
+
+use super::super::budget::Limits;
+use super::{LARGEST_SKEW, Page, merged};
 
 impl Page {
     /// A store that has lost its last writes gets them back from a replica that knows more. Who
