@@ -194,7 +194,7 @@ pub enum Opener {
     Command,
 }
 
-/// The store that a config names, with its seal.
+/// The store that the config names, with its seal.
 ///
 /// # Errors
 /// When others have it who do not share it, or when it is damaged.

@@ -39,6 +39,7 @@ mod seeds;
 mod shutdown;
 mod single_flight;
 mod smuggling;
+mod store_health;
 mod streaming;
 mod third_vendor;
 mod tls;

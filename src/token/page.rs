@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{self, rfc3339};
+use crate::clock::rfc3339;
 use crate::secret::{Fingerprint, Secret};
 
-use super::budget::{Ledger, Limits};
+use super::budget::Ledger;
 use super::deaths::{self, Death};
 use super::{Outcome, Reason};
 

@@ -105,6 +105,7 @@ struct Failure {
     until: BootTime,
     /// The schedule's part of the budget is spent; there is a reserve for others.
     only_schedule: bool,
+    needs_a_person: bool,
 }
 
 // === impl Refresher ===
@@ -357,8 +358,9 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         };
         let by_itself = matches!(reason, Reason::Schedule | Reason::KeepAlive);
         let only_schedule = by_itself && setback.outcome == Outcome::Budget;
-        let until = BootTime::now() + wait;
-        self.failure = Some(Failure { error, at: Instant::now(), until, only_schedule });
+        let (until, needs_a_person) = (BootTime::now() + wait, setback.needs_a_person);
+        let at = Instant::now();
+        self.failure = Some(Failure { error, at, until, only_schedule, needs_a_person });
         self.renew_at = until;
         self.renew_reason = if by_itself { reason } else { Reason::Schedule };
     }
@@ -377,6 +379,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             at: Instant::now(),
             until: BootTime::now() + retry_after,
             only_schedule: false,
+            needs_a_person: false,
         });
         error
     }

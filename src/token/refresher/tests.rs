@@ -1,4 +1,5 @@
 mod script;
+mod shown;
 mod trouble;
 
 use std::time::SystemTime;
@@ -58,6 +59,7 @@ struct Fixture {
     script: Script,
     store: Arc<Store>,
     readiness: Readiness,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -89,12 +91,12 @@ async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
         vendor_interval: Duration::ZERO,
         wait: 10 * SECOND,
     };
-    let metrics = Metrics::new("0", "test").expect("metrics").token_of("vendor");
-    let part = readiness.register("vendor");
-    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, metrics);
+    let metrics = Metrics::new("0", "test").expect("metrics");
+    let (part, own) = (readiness.register("vendor"), metrics.token_of("vendor"));
+    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, own);
     let stop = CancellationToken::new();
     let task = tokio::spawn(refresher.run(stop.clone().cancelled_owned()));
-    Fixture { tokens, script, store, readiness, stop, task }
+    Fixture { tokens, script, store, readiness, metrics, stop, task }
 }
 
 impl Fixture {
