@@ -281,7 +281,7 @@ impl Store {
         self.health.opened(name, opened.as_ref().map(|_| ()));
         let (mut page, sealing) =
             opened.map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
-        if matches!(&self.backend, Kind::File(store) if store.is_left_over(name, revision)) {
+        if self.backend.is_left_over(name, revision) {
             page.lease = None;
         }
         Ok((Seen { page, revision }, sealing))
@@ -334,6 +334,11 @@ impl Kind {
             Self::Memory(_) => "memory",
             Self::Redis(_) => "redis",
         }
+    }
+
+    /// Whether nobody lives who could hold a lease in this page.
+    fn is_left_over(&self, name: &str, revision: Revision) -> bool {
+        matches!(self, Self::File(store) if store.is_left_over(name, revision))
     }
 
     async fn read(&self, name: &str) -> Result<Option<Written>, StoreError> {
