@@ -14,6 +14,7 @@ pub mod message;
 pub mod metrics;
 pub mod pod;
 pub mod process;
+pub mod redis;
 pub mod stage;
 pub mod vendor;
 pub mod vendors;

@@ -90,7 +90,14 @@ impl Object {
         let sheet: Sheet<'_> = serde_json::from_str(sheet).map_err(|_| NoPage::Annotation)?;
         let Sheet { revision, generation, fence, page } = sheet;
         let tokens = tokens.decoded().ok_or(NoPage::Data)?;
-        Ok(Some(Written { revision, generation, fence, open: page.get().to_owned(), tokens }))
+        Ok(Some(Written {
+            revision,
+            generation,
+            fence,
+            open: page.get().to_owned(),
+            tokens,
+            keep_until: None,
+        }))
     }
 
     /// The revision of a page, as far as it can be told.
@@ -139,7 +146,7 @@ pub(super) fn patch(resource_version: &str, key: &str, page: &Written) -> Zeroiz
 }
 
 fn parts(key: &str, page: &Written) -> Value {
-    let Written { revision, generation, fence, open, tokens } = page;
+    let Written { revision, generation, fence, open, tokens, .. } = page;
     // It was made by serde_json.
     let open = serde_json::from_str(open).expect("the open part is JSON");
     let sheet = Sheet { revision: *revision, generation: *generation, fence: *fence, page: open };
@@ -194,7 +201,14 @@ mod tests {
 
     fn page(tokens: &str) -> Written {
         let (revision, open) = (Revision::fresh(), "{\"a\":[1]}".to_owned());
-        Written { revision, generation: 3, fence: 4, open, tokens: Secret::new(tokens) }
+        Written {
+            revision,
+            generation: 3,
+            fence: 4,
+            open,
+            tokens: Secret::new(tokens),
+            keep_until: None,
+        }
     }
 
     /// As the API would answer after a creation.
