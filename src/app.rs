@@ -85,7 +85,8 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
-    let store = Arc::new(open_store(&config.store)?.measured(metrics.store()));
+    let store = open_store(&config.store, Opener::Gateway)?;
+    let store = Arc::new(store.measured(metrics.store()));
     let process = process_name();
     let shared = Shared {
         store: store.clone(),
@@ -184,13 +185,27 @@ impl Drop for Gateway {
     }
 }
 
-/// The store that a config names, with its seal.
+/// Who opens a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// It keeps the store for its life.
+    Gateway,
+    /// It reads and replaces a page, though a gateway may run.
+    Command,
+}
+
+/// The store that the config names, with its seal.
 ///
 /// # Errors
-/// When it is in use, or damaged.
-pub fn open_store(config: &StoreConfig) -> Result<Store, StoreError> {
+/// When others have it who do not share it, or when it is damaged.
+pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StoreError> {
     let store: Store = match &config.place {
-        StorePlace::File { path } => FileStore::open(path)?.into(),
+        StorePlace::File { path, share } => match (opener, share) {
+            (Opener::Gateway, false) => FileStore::open(path)?,
+            (Opener::Gateway, true) => FileStore::share(path)?,
+            (Opener::Command, _) => FileStore::visit(path)?,
+        }
+        .into(),
         StorePlace::Memory => MemoryStore::default().into(),
     };
     Ok(store.sealed(Vault::new(&config.keys)))

@@ -61,7 +61,11 @@ pub struct StoreConfig {
 
 #[derive(Clone, Debug)]
 pub enum StorePlace {
-    File { path: PathBuf },
+    /// Several gateways on one machine may share it.
+    File {
+        path: PathBuf,
+        share: bool,
+    },
     Memory,
 }
 

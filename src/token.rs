@@ -65,9 +65,9 @@ pub struct Status {
     pub last: Option<LastRefresh>,
     pub last_success: Option<SystemTime>,
     pub budget: budget::Remaining,
+    pub account: Account,
     /// What a person should look into, though all may be well now.
     pub warnings: Vec<String>,
-    pub account: Account,
 }
 
 /// What the account's page said when it was last read: all who use the page share it.
@@ -77,14 +77,14 @@ pub struct Account {
     pub page: String,
     /// Who refreshes.
     pub lease: Option<String>,
-    /// Since when the answer to a refresh token that was presented is missing. It may be spent.
+    /// Since when the answer to a refresh token that was presented is awaited, or was lost.
     pub answer_missing_since: Option<SystemTime>,
     /// Tokens in a row that died long before their promised end.
     pub early_deaths: u32,
     /// A refresh token was put in by hand, and has not been presented yet.
     pub seeded_by_hand: bool,
-    /// What a person must do.
-    pub plea: Option<String>,
+    /// What a person must do, by what this process has heard itself.
+    pub plea: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]

@@ -61,7 +61,7 @@ fn account(account: &Account) -> Value {
         "answer_missing_since": account.answer_missing_since.map(rfc3339),
         "early_deaths": account.early_deaths,
         "seeded_by_hand": account.seeded_by_hand,
-        "plea": account.plea,
+        "plea": account.plea.as_deref(),
     })
 }
 

@@ -15,7 +15,10 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         println!("  gateway   {gateway}");
     }
     match &config.store.place {
-        StorePlace::File { path } => println!("  store     {}", path.display()),
+        StorePlace::File { path, share } => {
+            let shared = if *share { ", shared" } else { "" };
+            println!("  store     {}{shared}", path.display());
+        }
         StorePlace::Memory => println!("  store     memory: tokens end with the process"),
     }
     if let Some(key) = config.store.keys.first() {

@@ -3,16 +3,21 @@
 //! Nothing here waits or calls: the refresher, the model and the simulation all change pages by
 //! these steps alone.
 
-use std::time::{Duration, SystemTime};
+mod by_hand;
+
+mod times;
+
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{self, rfc3339};
+use crate::clock::rfc3339;
 use crate::secret::{Fingerprint, Secret};
 
-use super::budget::{Ledger, Limits};
+use super::budget::Ledger;
 use super::deaths::{self, Death};
 use super::{Outcome, Reason};
+pub use times::Rest;
 
 /// One account's page: its tokens, and everything that replicas must agree on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,14 +84,6 @@ pub struct Life {
     /// When the vendor was last asked, if that brought the same token again or no later end.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub no_gain_at: Option<SystemTime>,
-}
-
-/// How long a token of this life lives yet, by a clock of this process' own that nobody sets and that
-/// runs on while the machine sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    pub life: Life,
-    pub left: Duration,
 }
 
 /// Who refreshes now. It is over when it has stood still for as long as a lease lasts, by the clock
@@ -164,16 +161,6 @@ pub struct Gain {
 // === impl Page ===
 
 impl Page {
-    pub fn is_living(&self, now: SystemTime) -> bool {
-        self.tokens.access.is_some() && self.left(now) > Duration::ZERO
-    }
-
-    /// How long the access token lives yet: never longer than its whole life, whatever the clock
-    /// says, so that one that was set back does not keep a dead token.
-    pub fn left(&self, now: SystemTime) -> Duration {
-        self.life.map_or(Duration::ZERO, |life| life.left(now))
-    }
-
     pub fn holds_lease(&self, holder: &str) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.holder == holder)
     }
@@ -201,25 +188,18 @@ impl Page {
         if known.generation <= self.generation {
             return self;
         }
-        Page {
+        let by_hand = self.tokens.refresh.filter(|_| self.unproven);
+        let page = Page {
             fence: self.fence.max(known.fence),
             lease: self.lease,
             ledger: self.ledger.later(known.ledger.clone()),
             seeds: merged(known.seeds.clone(), self.seeds),
             ..known.clone()
+        };
+        match by_hand {
+            Some(token) => page.seeded(token),
+            None => page,
         }
-    }
-
-    /// The page without times that only a wrong clock can have seen, if it has any: what they close
-    /// would stay closed until the clock is there. Clocks of replicas may differ a little.
-    pub fn corrected(&self, limits: &Limits, now: SystemTime) -> Option<Page> {
-        let limit = now + LARGEST_SKEW;
-        let mut page = self.clone();
-        page.ledger = limits.corrected(&self.ledger, now, limit);
-        for refusal in page.refusals.iter_mut().filter(|refusal| refusal.at > limit) {
-            refusal.at = clock::whole_millis(now);
-        }
-        (page != *self).then_some(page)
     }
 
     /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
@@ -261,6 +241,7 @@ impl Page {
     pub fn gained(&self, gain: &Gain) -> Page {
         let mut page = self.clone();
         let same = self.tokens.access == gain.tokens.access;
+        let by_hand = self.tokens.refresh.clone().filter(|_| self.is_unpresented(gain.fence));
         page.tokens = gain.tokens.clone();
         page.life = Some(gain.life);
         page.seeds = merged(page.seeds, gain.seed.into_iter().collect());
@@ -268,6 +249,10 @@ impl Page {
         page.refusals.clear();
         page.failure = None;
         page.close(gain.fence);
+        if let Some(token) = by_hand {
+            // It was put in while the call was under way, and its turn comes next.
+            page = page.seeded(token);
+        }
         if !same {
             page.generation += 1;
             page.count(gain);
@@ -321,6 +306,9 @@ impl Page {
         if page.refusals.len() > MOST_REFUSALS {
             page.refusals.remove(0);
         }
+        if page.tokens.refresh.as_ref().is_some_and(|own| own.fingerprint() == token) {
+            page.unproven = false;
+        }
         page.close(fence);
         page
     }
@@ -346,23 +334,6 @@ impl Page {
     }
 }
 
-// === impl Life ===
-
-impl Life {
-    pub fn whole(&self) -> Duration {
-        self.expires_at.duration_since(self.obtained_at).unwrap_or_default()
-    }
-
-    /// How long the refresh token was to live from when it was obtained, where that is known.
-    pub fn refresh_life(&self) -> Option<Duration> {
-        self.refresh_expires_at.and_then(|end| end.duration_since(self.obtained_at).ok())
-    }
-
-    pub fn left(&self, now: SystemTime) -> Duration {
-        self.expires_at.duration_since(now).unwrap_or_default().min(self.whole())
-    }
-}
-
 /// Both lists without repeats, the second's at the end, and not for ever.
 fn merged(mut seeds: Vec<Fingerprint>, more: Vec<Fingerprint>) -> Vec<Fingerprint> {
     seeds.retain(|seed| !more.contains(seed));
@@ -383,7 +354,5 @@ fn is_zero(number: &u32) -> bool {
 
 /// How often an operator can change the seed before one of the first counts as new again.
 const MOST_SEEDS: usize = 32;
-/// By how much the clocks of replicas differ, at the most, that count as right.
-const LARGEST_SKEW: Duration = Duration::from_secs(60);
 const MOST_SPARES: usize = 3;
 const MOST_REFUSALS: usize = 8;

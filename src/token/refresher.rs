@@ -31,7 +31,7 @@ use super::provider::TokenEndpoint;
 use super::renewal::{End, Rules, Setback, Task};
 use super::schedule::Schedule;
 use super::store::Pages;
-use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
+use super::{LastRefresh, NoToken, Outcome, Reason, Status, Tokens};
 pub use demand::Demand;
 use lease::LeaseWatch;
 use shifts::reached;
@@ -105,6 +105,7 @@ struct Failure {
     until: BootTime,
     /// The schedule's part of the budget is spent; there is a reserve for others.
     only_schedule: bool,
+    needs_a_person: bool,
 }
 
 // === impl Refresher ===
@@ -357,28 +358,11 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         };
         let by_itself = matches!(reason, Reason::Schedule | Reason::KeepAlive);
         let only_schedule = by_itself && setback.outcome == Outcome::Budget;
-        let until = BootTime::now() + wait;
-        self.failure = Some(Failure { error, at: Instant::now(), until, only_schedule });
+        let (until, needs_a_person) = (BootTime::now() + wait, setback.needs_a_person);
+        let at = Instant::now();
+        self.failure = Some(Failure { error, at, until, only_schedule, needs_a_person });
         self.renew_at = until;
         self.renew_reason = if by_itself { reason } else { Reason::Schedule };
-    }
-
-    /// The vendor calls a token dead and hands out the same one again.
-    fn same_again(&mut self) -> NoToken {
-        let same = self.known.as_ref().and_then(|page| page.failure.as_ref());
-        let retry_after = same.map_or(FIRST_RETRY, |failure| clock::until(failure.until));
-        let error = NoToken {
-            kind: NoTokenKind::Unavailable,
-            detail: "the vendor called the token dead, and handed out the same one again".into(),
-            retry_after,
-        };
-        self.failure = Some(Failure {
-            error: error.clone(),
-            at: Instant::now(),
-            until: BootTime::now() + retry_after,
-            only_schedule: false,
-        });
-        error
     }
 
     /// The generation that is known; a renewal wants a later one.

@@ -133,12 +133,14 @@ pub enum StoreError {
         path.display()
     )]
     Damaged { path: PathBuf, problem: String },
+    #[error("{}: in use by another tokenward ({holder}): {advice}", path.display())]
+    Held { path: PathBuf, holder: String, advice: &'static str },
     #[error(
-        "{}: in use by another tokenward (pid {holder}); stop it, or give this one another \
-         `store.path`",
-        path.display()
+        "{}: another process has been about to write it for {}, as its lock file (.write) says",
+        path.display(),
+        humantime::format_duration(*waited)
     )]
-    Held { path: PathBuf, holder: String },
+    Busy { path: PathBuf, waited: std::time::Duration },
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
@@ -242,8 +244,11 @@ impl Store {
         let opened = self.vault.open(name, written).map_err(Unreadable::from);
         let opened = opened.and_then(|(written, sealing)| Ok((written.page()?, sealing)));
         self.health.opened(name, opened.as_ref().map(|_| ()));
-        let (page, sealing) =
+        let (mut page, sealing) =
             opened.map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
+        if matches!(&self.backend, Kind::File(store) if store.is_left_over(name, revision)) {
+            page.lease = None;
+        }
         Ok((Seen { page, revision }, sealing))
     }
 

@@ -65,6 +65,10 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                 generation = page.generation, "a newer token was found in the store");
         }
         self.known = Some(page);
+        if news.is_none() {
+            // The same may be put in again.
+            self.noticed = None;
+        }
         if let Some(noticed) = news.filter(|noticed| *noticed != self.noticed) {
             info!(upstream = %self.config.upstream, "a refresh token was put into the store by hand");
             self.noticed = noticed;

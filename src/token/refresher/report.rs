@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::clock::{self, BootTime};
 
@@ -12,7 +12,7 @@ use super::super::page::{Life, Page};
 use super::super::provider::TokenEndpoint;
 use super::super::renewal::Setback;
 use super::super::store::Pages;
-use super::super::{Account, LastRefresh, Reason, Status};
+use super::super::{Account, LastRefresh, Outcome, Reason, Status};
 use super::Refresher;
 
 impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
@@ -23,7 +23,11 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let upstream = self.config.upstream.as_str();
         let (reason, outcome) = (reason.as_str(), setback.outcome.as_str());
         let detail = setback.detail.as_str();
-        if setback.needs_a_person {
+        // That the store is away has been told, by itself and here; it may be away for long.
+        let told = self.status.borrow().last.as_ref().map(|last| last.outcome);
+        if setback.outcome == Outcome::Store && told == Some(Outcome::Store) {
+            debug!(upstream, reason, outcome, detail, %retry_in, serving, "token not renewed");
+        } else if setback.needs_a_person {
             error!(upstream, reason, outcome, detail, %retry_in, serving,
                 "token not renewed, and it will not be without you");
         } else {
@@ -105,19 +109,20 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     }
 
     fn account(&self) -> Account {
-        let of_the_page = self.known.as_ref().map(|page| {
-            let presented = page.intent.as_ref().map(|intent| intent.doubt.unwrap_or(intent.at));
-            let plea = page.failure.as_ref().filter(|failure| failure.needs_a_person);
-            Account {
-                page: String::new(),
-                lease: page.lease.as_ref().map(|lease| lease.holder.clone()),
-                answer_missing_since: presented,
-                early_deaths: page.early_deaths,
-                seeded_by_hand: page.unproven,
-                plea: plea.map(|failure| failure.detail.clone()),
-            }
-        });
-        Account { page: self.config.page.clone(), ..of_the_page.unwrap_or_default() }
+        let plea = self.failure.as_ref().filter(|failure| failure.needs_a_person);
+        let account = Account {
+            page: self.config.page.clone(),
+            plea: plea.map(|failure| failure.error.detail.clone()),
+            ..Account::default()
+        };
+        let Some(page) = &self.known else { return account };
+        Account {
+            lease: page.lease.as_ref().map(|lease| lease.holder.clone()),
+            answer_missing_since: page.intent.as_ref().map(|it| it.doubt.unwrap_or(it.at)),
+            early_deaths: page.early_deaths,
+            seeded_by_hand: page.unproven,
+            ..account
+        }
     }
 }
 

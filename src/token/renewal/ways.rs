@@ -1,5 +1,5 @@
-//! The order of hope: a new seed, what the store has, what came too late to be the store's own; then
-//! the credentials alone, for vendors that mint; then a person.
+//! The order of hope: what a person has put into the store, a new seed, what the store has, what came
+//! too late to be the store's own; then the credentials alone, for vendors that mint; then a person.
 
 use std::time::{Duration, SystemTime};
 
@@ -123,8 +123,10 @@ fn refresh_tokens(rules: &Rules, page: &Page, now: SystemTime) -> Vec<Secret> {
     let lapsed = lapsed_at(page, now).is_some();
     // Where nothing else is left, one that has lapsed by our clock is tried all the same.
     let stored = page.tokens.refresh.as_ref().filter(|_| !(lapsed && rules.can_mint));
+    let by_hand = stored.filter(|_| page.unproven);
+    let new = new_seed(rules, page);
     let mut tokens: Vec<Secret> = Vec::new();
-    for token in new_seed(rules, page).into_iter().chain(stored).chain(&page.tokens.spares) {
+    for token in by_hand.into_iter().chain(new).chain(stored).chain(&page.tokens.spares) {
         if !tokens.contains(token) {
             tokens.push(token.clone());
         }

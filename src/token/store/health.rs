@@ -212,7 +212,7 @@ const WRITE: &str = "write";
 /// stayed for as long.
 const FLAPPING: Duration = Duration::from_secs(60);
 /// Between writes that are tried for their own sake.
-const BETWEEN_TRIES: Duration = Duration::from_secs(5);
+const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

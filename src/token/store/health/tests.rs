@@ -1,41 +1,10 @@
-use std::sync::Arc;
-
 use tokio::time::advance;
 use tracing::subscriber::with_default;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::super::Revision;
 use super::*;
 use crate::secret::Secret;
-
-/// Lines of the log, kept for a test.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("whole lines").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Lines {
-    fn all(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().expect("whole lines").clone()).expect("text");
-        text.lines().map(str::to_owned).collect()
-    }
-}
+use crate::telemetry::kept::Lines;
 
 fn health() -> Health {
     Health::new("file", StoreMetrics::default())
@@ -54,8 +23,7 @@ fn page() -> Written {
 /// Runs with a log of its own. The runtime has one thread, so it is this test's alone.
 fn logged(act: impl AsyncFnOnce(&Health)) -> Vec<String> {
     let lines = Lines::default();
-    let log = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
-    with_default(log, || {
+    with_default(lines.log(), || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async { act(&health()).await });
