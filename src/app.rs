@@ -23,7 +23,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
 use crate::token::provider;
 use crate::token::store::file::FileStore;
+use crate::token::store::kubernetes::KubernetesStore;
 use crate::token::store::memory::MemoryStore;
+use crate::token::store::redis::RedisStore;
 use crate::token::store::seal::Vault;
 use crate::token::store::{Store, StoreError};
 use crate::upstream::tls;
@@ -52,6 +54,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the store's TLS")]
+    StoreTls(#[source] tls::TlsError),
     #[error("upstream {upstream}")]
     Tls {
         upstream: String,
@@ -194,11 +198,11 @@ pub enum Opener {
     Command,
 }
 
-/// The store that the config names, with its seal.
+/// The store that the config names, with its seal. One that lies elsewhere is not asked yet.
 ///
 /// # Errors
-/// When others have it who do not share it, or when it is damaged.
-pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StoreError> {
+/// When others have a file who do not share it, or it is damaged, or TLS cannot be set up.
+pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartError> {
     let store: Store = match &config.place {
         StorePlace::File { path, share } => match (opener, share) {
             (Opener::Gateway, false) => FileStore::open(path)?,
@@ -207,6 +211,16 @@ pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StoreEr
         }
         .into(),
         StorePlace::Memory => MemoryStore::default().into(),
+        StorePlace::Redis { redis, tls } => {
+            let tls = tls.as_ref().map(|files| tls::client_config(files, false)).transpose();
+            RedisStore::new(redis.clone(), tls.map_err(StartError::StoreTls)?).into()
+        }
+        StorePlace::Kubernetes { kubernetes, tls } => {
+            // A cluster has an authority of its own, and no other may vouch for its server.
+            let no_others = tls.ca_file.is_some();
+            let tls = tls::client_config(tls, no_others).map_err(StartError::StoreTls)?;
+            KubernetesStore::new(kubernetes.clone(), tls)?.into()
+        }
     };
     Ok(store.sealed(Vault::new(&config.keys)))
 }

@@ -4,10 +4,9 @@
 //! these steps alone.
 
 mod by_hand;
+mod mended;
 
-mod times;
-
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,6 @@ use crate::secret::{Fingerprint, Secret};
 use super::budget::Ledger;
 use super::deaths::{self, Death};
 use super::{Outcome, Reason};
-pub use times::Rest;
 
 /// One account's page: its tokens, and everything that replicas must agree on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +82,14 @@ pub struct Life {
     /// When the vendor was last asked, if that brought the same token again or no later end.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub no_gain_at: Option<SystemTime>,
+}
+
+/// How long a token of this life lives yet, by a clock of this process' own that nobody sets and that
+/// runs on while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    pub life: Life,
+    pub left: Duration,
 }
 
 /// Who refreshes now. It is over when it has stood still for as long as a lease lasts, by the clock
@@ -161,6 +167,16 @@ pub struct Gain {
 // === impl Page ===
 
 impl Page {
+    pub fn is_living(&self, now: SystemTime) -> bool {
+        self.tokens.access.is_some() && self.left(now) > Duration::ZERO
+    }
+
+    /// How long the access token lives yet: never longer than its whole life, whatever the clock
+    /// says, so that one that was set back does not keep a dead token.
+    pub fn left(&self, now: SystemTime) -> Duration {
+        self.life.map_or(Duration::ZERO, |life| life.left(now))
+    }
+
     pub fn holds_lease(&self, holder: &str) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.holder == holder)
     }
@@ -179,27 +195,6 @@ impl Page {
 
     pub fn refusal_of(&self, token: Fingerprint) -> Option<&Refusal> {
         self.refusals.iter().find(|refusal| refusal.token == token)
-    }
-
-    /// A store that has lost its last writes gets them back from a replica that knows more. Who
-    /// holds the lease, and what has been spent, the store knows best.
-    #[must_use]
-    pub fn restored(self, known: &Page) -> Page {
-        if known.generation <= self.generation {
-            return self;
-        }
-        let by_hand = self.tokens.refresh.filter(|_| self.unproven);
-        let page = Page {
-            fence: self.fence.max(known.fence),
-            lease: self.lease,
-            ledger: self.ledger.later(known.ledger.clone()),
-            seeds: merged(known.seeds.clone(), self.seeds),
-            ..known.clone()
-        };
-        match by_hand {
-            Some(token) => page.seeded(token),
-            None => page,
-        }
     }
 
     /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
@@ -334,6 +329,23 @@ impl Page {
     }
 }
 
+// === impl Life ===
+
+impl Life {
+    pub fn whole(&self) -> Duration {
+        self.expires_at.duration_since(self.obtained_at).unwrap_or_default()
+    }
+
+    /// How long the refresh token was to live from when it was obtained, where that is known.
+    pub fn refresh_life(&self) -> Option<Duration> {
+        self.refresh_expires_at.and_then(|end| end.duration_since(self.obtained_at).ok())
+    }
+
+    pub fn left(&self, now: SystemTime) -> Duration {
+        self.expires_at.duration_since(now).unwrap_or_default().min(self.whole())
+    }
+}
+
 /// Both lists without repeats, the second's at the end, and not for ever.
 fn merged(mut seeds: Vec<Fingerprint>, more: Vec<Fingerprint>) -> Vec<Fingerprint> {
     seeds.retain(|seed| !more.contains(seed));
@@ -354,5 +366,7 @@ fn is_zero(number: &u32) -> bool {
 
 /// How often an operator can change the seed before one of the first counts as new again.
 const MOST_SEEDS: usize = 32;
+/// By how much the clocks of replicas differ, at the most, that count as right.
+const LARGEST_SKEW: Duration = Duration::from_secs(60);
 const MOST_SPARES: usize = 3;
 const MOST_REFUSALS: usize = 8;

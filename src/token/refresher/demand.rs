@@ -5,13 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::clock::{self, BootTime};
-
 use super::super::cache::Live;
-use super::super::provider::TokenEndpoint;
-use super::super::store::Pages;
-use super::super::{NoToken, NoTokenKind, Reason};
-use super::{FIRST_RETRY, Failure, Refresher};
+use super::super::{NoToken, Reason};
 
 /// Somebody needs a token of a later generation.
 #[derive(Debug)]
@@ -39,28 +34,5 @@ impl Demand {
             // The caller may have gone away.
             let _ = reply.send(answer);
         }
-    }
-}
-
-// === impl Refresher ===
-
-impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
-    /// The vendor calls a token dead and hands out the same one again.
-    pub(super) fn same_again(&mut self) -> NoToken {
-        let same = self.known.as_ref().and_then(|page| page.failure.as_ref());
-        let retry_after = same.map_or(FIRST_RETRY, |failure| clock::until(failure.until));
-        let error = NoToken {
-            kind: NoTokenKind::Unavailable,
-            detail: "the vendor called the token dead, and handed out the same one again".into(),
-            retry_after,
-        };
-        self.failure = Some(Failure {
-            error: error.clone(),
-            at: Instant::now(),
-            until: BootTime::now() + retry_after,
-            only_schedule: false,
-            needs_a_person: false,
-        });
-        error
     }
 }

@@ -75,7 +75,7 @@ impl<'a> Sheet<'a> {
     fn written(self) -> Written {
         let Self { revision, generation, fence, page, tokens } = self;
         let (open, tokens) = (page.get().to_owned(), Secret::new(tokens.get()));
-        Written { revision, generation, fence, open, tokens }
+        Written { revision, generation, fence, open, tokens, keep_until: None }
     }
 }
 
