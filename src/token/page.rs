@@ -230,15 +230,13 @@ impl Page {
     }
 
     /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
-    /// held already is kept.
+    /// held already is kept; it moves, for it may have stood still for long.
     #[must_use]
     pub fn taken(&self, holder: &str, presents: Option<Fingerprint>, now: SystemTime) -> Page {
-        let mut page = self.clone();
-        if !page.holds_lease(holder) {
-            page.fence += 1;
-            let (holder, fence) = (holder.to_owned(), page.fence);
-            page.lease = Some(Lease { holder, fence, beat: 0 });
-        }
+        let mut page = self.beaten(holder).unwrap_or_else(|| {
+            let (holder, fence) = (holder.to_owned(), self.fence + 1);
+            Page { fence, lease: Some(Lease { holder, fence, beat: 0 }), ..self.clone() }
+        });
         if let Some(presented) = presents {
             let doubt = self.doubt_of(presented);
             page.intent = Some(Intent { presented, fence: page.fence, at: now, doubt });
