@@ -538,4 +538,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const SMALLEST_GAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
