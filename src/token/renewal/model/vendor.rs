@@ -11,7 +11,7 @@ use super::super::super::wire::{Denied, Grant};
 pub(super) enum Rotation {
     /// It is good once.
     Strict,
-    /// It is good until the one that replaced it is presented.
+    /// It is good once; the answer is repeated until the next refresh token is presented.
     Grace,
     /// It stays.
     Never,
@@ -52,8 +52,11 @@ impl Vendor {
         if !self.accepts(rotation, token) {
             return Err(Denied::Refused("invalid_grant".into()));
         }
+        if token == self.previous {
+            return Ok(told(self.serial, Some(self.refresh), wall));
+        }
         let next = (rotation != Rotation::Never).then_some(self.serial + 1);
-        self.previous = token;
+        self.previous = if rotation == Rotation::Grace { token } else { 0 };
         Ok(self.grant(next, wall))
     }
 
@@ -68,12 +71,16 @@ impl Vendor {
         self.serial += 1;
         self.access = self.serial;
         self.refresh = refresh.unwrap_or(self.refresh);
-        Grant {
-            access_token: access(self.serial),
-            refresh_token: refresh.map(refresh_token),
-            expires_at: wall + LIFE + Duration::from_secs(10) * u32::from(self.serial),
-            refresh_expires_at: None,
-        }
+        told(self.access, refresh, wall)
+    }
+}
+
+fn told(serial: u8, refresh: Option<u8>, wall: SystemTime) -> Grant {
+    Grant {
+        access_token: access(serial),
+        refresh_token: refresh.map(refresh_token),
+        expires_at: wall + LIFE + Duration::from_secs(10) * u32::from(serial),
+        refresh_expires_at: None,
     }
 }
 

@@ -97,8 +97,9 @@ pub(super) struct Kept<T> {
 
 impl World {
     pub(super) fn wall(&self) -> SystemTime {
-        // Whole days since 1970, so that no day turns within a few ticks.
-        SystemTime::UNIX_EPOCH + 20_000 * DAY + TICK * u32::from(self.ticks)
+        // Whole days since 1970, so that no day turns within a few ticks; and a later pair is later.
+        let moment = Duration::from_millis(self.vendor.serial.into());
+        SystemTime::UNIX_EPOCH + 20_000 * DAY + TICK * u32::from(self.ticks) + moment
     }
 
     pub(super) fn rules(&self, protocol: &Protocol, place: usize) -> Rules {
@@ -137,7 +138,9 @@ impl World {
         }
         let access = bit(serial(page.tokens.access.as_ref()));
         let refresh = bit(serial(page.tokens.refresh.as_ref()));
-        if self.seen.stored_access & access == 0 && self.seen.stored_refresh & refresh == 0 {
+        // Without a refresh token, or with one that is stored, nothing is lost with it.
+        let stored = (self.seen.stored_refresh | bit(0)) & refresh != 0;
+        if self.seen.stored_access & access == 0 && !stored {
             self.seen.broken |= SERVED_UNSAVED;
         }
     }
@@ -160,7 +163,10 @@ impl World {
         }
         let next = protocol.flaw.spoil(&self.page, next.clone());
         let newest = |page: &Page| serial(page.tokens.access.as_ref());
-        if next.generation < self.page.generation || newest(&next) < newest(&self.page) {
+        // Once it has lost pages, generations are given again, and their order is all there is.
+        let remembers = self.used.failovers + self.used.wipes == 0;
+        let older = remembers && newest(&next) < newest(&self.page);
+        if older || next.generation < self.page.generation {
             self.seen.broken |= STORE_FELL;
         }
         self.put(next);
@@ -266,7 +272,7 @@ impl<T> Hash for Kept<T> {
 }
 
 pub(super) fn bit(serial: u8) -> u32 {
-    1 << serial
+    1 << serial.min(31)
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
