@@ -23,6 +23,7 @@ use crate::drain::Drain;
 use crate::headers::{host_name, is_cross_site};
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
+use crate::token::store::Store;
 
 use status::Upstream;
 
@@ -32,6 +33,7 @@ pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
     pub upstreams: Vec<Upstream>,
+    pub store: Arc<Store>,
     pub started: tokio::time::Instant,
     /// Names by which it may be called.
     pub hosts: Vec<String>,
@@ -138,6 +140,7 @@ impl Admin {
         let body = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.elapsed().as_secs(),
+            "store": status::store(&self.store),
             "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
         });
         json_answer(StatusCode::OK, &body)
@@ -190,6 +193,6 @@ const INDEX: &str = "tokenward\n
 GET  /healthz                 200 while the process lives
 GET  /readyz                  200 with a token in hand for every upstream, else 503 and why not
 GET  /metrics                 for Prometheus
-GET  /status                  tokens, ends, budgets, last refreshes (JSON)
+GET  /status                  tokens, ends, budgets, last refreshes, the store (JSON)
 POST /-/refresh/{upstream}    a new token now
 ";

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
+use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
 use crate::proxy::caller::Limits;
@@ -23,6 +24,7 @@ use crate::token::Tokens;
 use crate::token::provider;
 use crate::token::store::file::FileStore;
 use crate::token::store::memory::MemoryStore;
+use crate::token::store::seal::Vault;
 use crate::token::store::{Store, StoreError};
 use crate::upstream::tls;
 use crate::worker::{self, Blueprint};
@@ -83,10 +85,10 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
-    let store = Arc::new(open_store(&config.store)?);
+    let store = Arc::new(open_store(&config.store)?.measured(metrics.store()));
     let process = process_name();
     let shared = Shared {
-        store,
+        store: store.clone(),
         process,
         lease: config.store.lease,
         readiness: readiness.clone(),
@@ -110,11 +112,15 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     }
     let tokens = shown.iter().map(|one| (one.name.clone(), one.tokens.clone())).collect();
 
+    // It ends with the refreshers.
+    let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
+    tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
     let drain = Drain::default();
     let admin = Admin {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         upstreams: shown,
+        store,
         started,
         hosts: admin_hosts(&bound.addresses),
     };
@@ -178,11 +184,16 @@ impl Drop for Gateway {
     }
 }
 
-fn open_store(config: &StoreConfig) -> Result<Store, StoreError> {
-    match &config.place {
-        StorePlace::File { path } => Ok(FileStore::open(path)?.into()),
-        StorePlace::Memory => Ok(MemoryStore::default().into()),
-    }
+/// The store that a config names, with its seal.
+///
+/// # Errors
+/// When it is in use, or damaged.
+pub fn open_store(config: &StoreConfig) -> Result<Store, StoreError> {
+    let store: Store = match &config.place {
+        StorePlace::File { path } => FileStore::open(path)?.into(),
+        StorePlace::Memory => MemoryStore::default().into(),
+    };
+    Ok(store.sealed(Vault::new(&config.keys)))
 }
 
 /// The admin address answers to its own names; when it is bound to all addresses, to any.

@@ -1,11 +1,22 @@
 //! Wall-clock time, and its place on tokio's monotonic clock.
 //!
-//! Intervals and deadlines are tokio `Instant`s, so that tests can pause them. Wall time is only
-//! for what is written down: the end of a token in the store, a calendar day, a status page.
+//! Intervals and deadlines are tokio `Instant`s, so that tests can pause them; they stand still while
+//! the machine sleeps. What ends all the same, a token above all, is judged by [`BootTime`]. Wall
+//! time, which anybody may set, is only for what is written down: the end of a token in the store, a
+//! calendar day, a status page.
+
+pub mod boot;
+#[cfg(test)]
+pub mod hand;
+pub mod watch;
+
+pub mod rfc3339;
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+
+pub use boot::BootTime;
 
 /// The wall-clock time now.
 #[cfg(not(test))]
@@ -16,9 +27,7 @@ pub fn wall() -> SystemTime {
 /// In unit tests wall time runs with tokio's clock, so that a paused test controls both.
 #[cfg(test)]
 pub fn wall() -> SystemTime {
-    static START: std::sync::OnceLock<(SystemTime, Instant)> = std::sync::OnceLock::new();
-    let (wall, instant) = START.get_or_init(|| (SystemTime::now(), Instant::now()));
-    *wall + Instant::now().saturating_duration_since(*instant)
+    hand::wall()
 }
 
 /// The instant at which the wall clock will show `time`, as far as can be told now. A time that is
@@ -42,68 +51,6 @@ pub fn whole_millis(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let below = u64::from(since.subsec_nanos() % 1_000_000);
     time - Duration::from_nanos(below)
-}
-
-/// Wall-clock times in files and answers: RFC 3339, in UTC, with milliseconds.
-pub mod rfc3339 {
-    use std::time::SystemTime;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(&humantime::format_rfc3339_millis(*time))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
-        let text = String::deserialize(from)?;
-        humantime::parse_rfc3339(&text).map_err(D::Error::custom)
-    }
-
-    /// A time that may be missing.
-    pub mod option {
-        use std::time::SystemTime;
-
-        use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-        pub fn serialize<S: Serializer>(
-            time: &Option<SystemTime>,
-            out: S,
-        ) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => super::serialize(time, out),
-                None => out.serialize_none(),
-            }
-        }
-
-        pub fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Option<SystemTime>, D::Error> {
-            let text = Option::<String>::deserialize(from)?;
-            let parsed = text.map(|text| humantime::parse_rfc3339(&text)).transpose();
-            parsed.map_err(D::Error::custom)
-        }
-    }
-
-    /// Times in a list.
-    pub mod list {
-        use std::time::SystemTime;
-
-        use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-        pub fn serialize<S: Serializer>(times: &[SystemTime], out: S) -> Result<S::Ok, S::Error> {
-            out.collect_seq(
-                times.iter().map(|time| humantime::format_rfc3339_millis(*time).to_string()),
-            )
-        }
-
-        pub fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Vec<SystemTime>, D::Error> {
-            let texts = Vec::<String>::deserialize(from)?;
-            let parsed = texts.iter().map(|text| humantime::parse_rfc3339(text));
-            parsed.collect::<Result<_, _>>().map_err(D::Error::custom)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::secret::Secret;
 use crate::telemetry::log::Format;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
+use crate::token::store::seal;
 use crate::units::{BaseUrl, Listen};
 use crate::upstream::tls;
 use crate::vendor::description::Description;
@@ -52,8 +53,8 @@ pub struct CallerLimits {
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
     pub place: StorePlace,
-    /// The first encrypts the tokens, all decrypt them. None: they are kept as they are.
-    pub keys: Vec<Secret>,
+    /// The first seals the tokens, all open them. None: they are kept as they are.
+    pub keys: Vec<seal::Key>,
     /// How long a lease lasts whose holder gives no sign of life.
     pub lease: Duration,
 }

@@ -158,6 +158,7 @@ impl Proxy {
         let token = current(route).await?;
         let mut first = attempt(route, &head, &flight.replay, &token).await?;
         let Some(rejected) = &first.rejected else {
+            first.note_worked(&token);
             return Ok(self.hand_on(first, route, flight, None, head.upgrade.take()));
         };
         route.note_rejection(rejected);
@@ -193,6 +194,7 @@ impl Proxy {
             Some(rejected) if rejected.verdict == Verdict::Expired => Retry::RejectedAgain,
             _ => Retry::Recovered,
         };
+        second.note_worked(&fresh);
         second.rejected.iter().for_each(|rejected| route.note_rejection(rejected));
         Ok(self.hand_on(second, route, flight, Some(outcome), head.upgrade.take()))
     }
@@ -288,6 +290,13 @@ async fn current(route: &Route) -> Result<Arc<Live>, ProxyError> {
 }
 
 impl Answer {
+    /// An answer of success says that the token is good.
+    fn note_worked(&self, token: &Live) {
+        if self.rejected.is_none() && self.response.status().is_success() {
+            token.note_worked();
+        }
+    }
+
     /// Reads what is left of a rejection, up to `limit` bytes. The second attempt takes the
     /// request's body over, which ends the connection if the body was still being sent on it: the
     /// answer must be here by then, for it may yet be handed on. And a connection that is done with

@@ -3,6 +3,7 @@
 
 pub mod budget;
 pub mod cache;
+pub mod deaths;
 pub mod page;
 pub mod provider;
 pub mod refresher;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
+
+use crate::clock::BootTime;
 
 use cache::{Cache, Live};
 use refresher::Demand;
@@ -57,9 +60,31 @@ pub struct Status {
     pub generation: u64,
     pub obtained_at: Option<SystemTime>,
     pub expires_at: Option<SystemTime>,
+    /// The same end, by a clock that nobody sets.
+    pub over_at: Option<BootTime>,
     pub last: Option<LastRefresh>,
     pub last_success: Option<SystemTime>,
     pub budget: budget::Remaining,
+    pub account: Account,
+    /// What a person should look into, though all may be well now.
+    pub warnings: Vec<String>,
+}
+
+/// What the account's page said when it was last read: all who use the page share it.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// The page's name in the store.
+    pub page: String,
+    /// Who refreshes.
+    pub lease: Option<String>,
+    /// Since when the answer to a refresh token that was presented is awaited, or was lost.
+    pub answer_missing_since: Option<SystemTime>,
+    /// Tokens in a row that died long before their promised end.
+    pub early_deaths: u32,
+    /// A refresh token was put in by hand, and has not been presented yet.
+    pub seeded_by_hand: bool,
+    /// What a person must do, by what this process has heard itself.
+    pub plea: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -122,7 +147,7 @@ impl Tokens {
     /// # Errors
     /// When there is still none after that, or after the longest wait.
     pub async fn current(&self) -> Result<Arc<Live>, NoToken> {
-        match self.cache.living(Instant::now()) {
+        match self.cache.living(BootTime::now()) {
             Some(live) => Ok(live),
             None => self.demand(None).await,
         }
@@ -134,7 +159,7 @@ impl Tokens {
     /// # Errors
     /// When the refresh failed, or took longer than a request is held.
     pub async fn newer_than(&self, generation: u64) -> Result<Arc<Live>, NoToken> {
-        match self.cache.living(Instant::now()) {
+        match self.cache.living(BootTime::now()) {
             Some(live) if live.generation > generation => Ok(live),
             _ => self.demand(Some(generation)).await,
         }

@@ -44,7 +44,7 @@ verdict = "expired"
 const MISTAKES: [(&str, &str, &str); 12] = [
     ("2:10", "the address lacks its port", "expected an address such as"),
     ("3:1", "unknown key `lisen`", "did you mean `listen`?"),
-    ("6:8", "`kind` cannot be `sqlite`", "expected `file`, `redis` or `memory`"),
+    ("6:8", "`kind` cannot be `sqlite`", "expected `file`, `redis`, `kubernetes` or `memory`"),
     ("7:8", "there is no folder", "nowhere/tokens.json"),
     ("10:10", "there is no built-in vendor \"jign\"", "did you mean \"jing\"?"),
     ("15:10", "other machines can reach this address", "listen on 127.0.0.1"),

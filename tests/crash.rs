@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokenward::sandbox::{Counts, Fault, FaultKind, Sandbox, Scope, Settings, Vendor};
-use tokenward::token::store::file::FileStore;
 use tokenward::secret::Secret;
 use tokenward::token::page::Page;
+use tokenward::token::store::file::FileStore;
 use tokenward::token::store::{Pages, Store};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -142,7 +142,7 @@ async fn p15_an_answer_that_was_lost_is_told_and_a_changed_seed_wins() {
     let status = get_until(third.admin().await + "/status", refused).await.json();
     let detail = &status["upstreams"]["aiclk"]["last_refresh"]["detail"];
     let detail = detail.as_str().expect("a detail");
-    assert!(detail.contains("the answer to it was lost"), "{detail}");
+    assert!(detail.contains("the answer to that was lost"), "{detail}");
     assert!(detail.contains("tokenward seed aiclk"), "{detail}");
     third.kill().await;
 
@@ -202,7 +202,7 @@ async fn p15_nothing_is_presented_while_the_store_cannot_be_written() {
     let answer = get(at.clone() + CALL).await;
     assert_eq!(answer.json()["code"], 401, "the vendor's own answer: {answer:?}");
     assert_eq!(answer.header("tokenward-retry"), Some("skipped; reason=no-token"));
-    let failed = process.logged(|it| it["outcome"] == "unsaved").await;
+    let failed = process.logged(|it| it["outcome"] == "store").await;
     assert!(failed["detail"].as_str().is_some_and(|it| it.contains("store")), "{failed}");
     assert_eq!(sandbox.counts(Vendor::Aiclk).refreshes, 1, "a refresh token was risked");
 

@@ -107,7 +107,10 @@ async fn p31_labels_come_from_closed_sets() {
     known("method", &["OTHER"]);
     known("status", &["other"]);
     known("rule", &["http-401", "code-401", "token-message"]);
-    known("outcome", &["recovered", "rejected_again", "skipped", "failed", "ok"]);
+    let outcomes =
+        ["recovered", "rejected_again", "skipped", "failed", "ok", "stale", "unreadable"];
+    known("outcome", &outcomes);
+    known("operation", &["read", "write"]);
     known("reason", &["start", "host", "browser", "token_endpoint", "method", "path"]);
     known("state", &["active", "idle"]);
 }

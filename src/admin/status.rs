@@ -1,11 +1,11 @@
-//! One upstream as `/status` shows it. No secret is in it.
+//! The store and each upstream as `/status` shows them. No secret is in it.
 
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::clock;
-use crate::token::Tokens;
+use crate::token::store::Store;
+use crate::token::{Account, Tokens};
 
 #[derive(Debug)]
 pub struct Upstream {
@@ -24,7 +24,7 @@ impl Upstream {
                 "generation": status.generation,
                 "obtained_at": status.obtained_at.map(rfc3339),
                 "expires_at": rfc3339(expires_at),
-                "seconds_left": clock::until(expires_at).as_secs(),
+                "seconds_left": status.over_at.map_or(0, |end| end.left().as_secs()),
             })
         });
         let last = status.last.map(|last| {
@@ -46,9 +46,35 @@ impl Upstream {
                 "limit": status.budget.limit,
                 "resets_at": status.budget.resets_at.map(rfc3339),
             },
+            "account": account(&status.account),
             "in_flight": self.in_flight.get(),
+            "warnings": status.warnings,
         })
     }
+}
+
+/// What all who use the same account share, as it was last read.
+fn account(account: &Account) -> Value {
+    json!({
+        "page": account.page,
+        "lease": account.lease,
+        "answer_missing_since": account.answer_missing_since.map(rfc3339),
+        "early_deaths": account.early_deaths,
+        "seeded_by_hand": account.seeded_by_hand,
+        "plea": account.plea.as_deref(),
+    })
+}
+
+pub(super) fn store(store: &Store) -> Value {
+    let condition = store.condition();
+    json!({
+        "kind": condition.kind,
+        "up": condition.up,
+        "since": rfc3339(condition.since),
+        "detail": condition.detail,
+        // The id of the key, as the log names it.
+        "sealed_with": store.vault().key().map(|key| key.to_string()),
+    })
 }
 
 fn rfc3339(time: SystemTime) -> String {

@@ -18,6 +18,10 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         StorePlace::File { path } => println!("  store     {}", path.display()),
         StorePlace::Memory => println!("  store     memory: tokens end with the process"),
     }
+    if let Some(key) = config.store.keys.first() {
+        let older = config.store.keys.len() - 1;
+        println!("  sealed    with the key {}; {older} older ones open, too", key.id());
+    }
     for upstream in &config.upstreams {
         let listen = upstream.listen.as_ref().map_or("gateway only".to_owned(), |l| l.to_string());
         let (name, base_url) = (&upstream.name, &upstream.base_url);

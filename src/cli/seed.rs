@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::app;
 use crate::config::{StorePlace, parse};
 use crate::secret::Secret;
-use crate::token::store::file::FileStore;
-use crate::token::store::{Pages, Seen, Store, Swap};
+use crate::token::store::{Pages, Seen, Swap};
 
 use super::{ConfigFile, Failure, block_on, environment};
 
@@ -46,7 +46,7 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{} is empty", refresh_token_file.display())));
     }
 
-    let store = Store::from(FileStore::open(path).map_err(Failure::failed)?);
+    let store = app::open_store(&config.store).map_err(Failure::failed)?;
     let page_name = &upstream.page;
     block_on(async {
         let Seen { mut page, revision } = store.load(page_name).await.map_err(Failure::failed)?;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here has a default and nothing is compared with anything: that is the parser's.
 
+mod one_or_more;
+
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use crate::telemetry::log::Format;
 use crate::units::{BaseUrl, Listen, Size, Span};
 use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
+
+pub use one_or_more::OneOrMore;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -122,14 +126,6 @@ pub struct RawStoreTls {
     pub client_key: Option<PathBuf>,
 }
 
-/// A value, or a list of them.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMore<T> {
-    One(T),
-    More(Vec<T>),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
@@ -210,6 +206,8 @@ pub struct RawRefresh {
     pub margin: Option<Span>,
     /// The least time between renewals by schedule.
     pub min_interval: Option<Span>,
+    /// How often the refresh token is used at least, so that it does not lapse.
+    pub keep_alive: Option<Span>,
     /// How many refreshes rejections may cause in a minute.
     pub per_minute: Option<NonZeroU32>,
     /// Calls in the vendor's day; 0: no cap. Left out: the description's.

@@ -7,18 +7,20 @@
 
 mod limits;
 mod requests;
+mod store;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use limits::{Limit, Limits};
 pub use requests::Requests;
+pub use store::StoreMetrics;
 
 /// All metric families of the process.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Metrics {
     limits: IntCounterVec,
     connections: IntGaugeVec,
     callers: IntGauge,
+    store: StoreMetrics,
+    lock_wait: GaugeVec,
     /// Requests that reached no upstream: `upstream=""`.
     unrouted: Requests,
     unrouted_limits: Limits,
@@ -79,6 +83,7 @@ pub struct TokenMetrics {
     pub expiry: IntGauge,
     pub last_success: IntGauge,
     pub early_deaths: IntCounter,
+    pub lock_wait: Gauge,
     budget_remaining: OnceLock<IntGauge>,
     budget_family: IntGaugeVec,
 }
@@ -185,6 +190,14 @@ impl Metrics {
                 &["upstream", "state"],
             )?,
             callers: IntGauge::new("tokenward_caller_connections", "Connections of callers.")?,
+            store: StoreMetrics::new()?,
+            lock_wait: GaugeVec::new(
+                Opts::new(
+                    "tokenward_token_lock_wait_seconds",
+                    "How long the last renewal waited for another replica's lease.",
+                ),
+                &["upstream"],
+            )?,
             unrouted: Requests::new(requests.clone(), ""),
             unrouted_limits: Limits::new(&limits, ""),
             limits,
@@ -196,7 +209,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 20] = [
+        let families: [Box<dyn Collector>; 21] = [
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
             Box::new(self.upstream_duration.clone()),
@@ -217,8 +230,9 @@ impl Metrics {
             Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.callers.clone()),
+            Box::new(self.lock_wait.clone()),
         ];
-        for family in families {
+        for family in families.into_iter().chain(self.store.families()) {
             self.registry.register(family)?;
         }
         let build = GaugeVec::new(
@@ -271,6 +285,7 @@ impl Metrics {
             expiry: self.expiry.with_label_values(&of),
             last_success: self.last_success.with_label_values(&of),
             early_deaths: self.early_deaths.with_label_values(&of),
+            lock_wait: self.lock_wait.with_label_values(&of),
             budget_remaining: OnceLock::new(),
             budget_family: self.budget_remaining.clone(),
         }
@@ -289,6 +304,11 @@ impl Metrics {
     /// Counts connections of callers.
     pub fn callers(&self) -> IntGauge {
         self.callers.clone()
+    }
+
+    /// The handles of the token store.
+    pub fn store(&self) -> StoreMetrics {
+        self.store.clone()
     }
 
     pub fn unrouted_limits(&self) -> &Limits {

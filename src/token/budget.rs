@@ -125,6 +125,18 @@ impl Limits {
         ledger
     }
 
+    /// The ledger without times that only a wrong clock can have seen. What was spent stays spent.
+    pub(super) fn corrected(&self, ledger: &Ledger, now: SystemTime, limit: SystemTime) -> Ledger {
+        let mut ledger = ledger.clone();
+        let today = self.day_of(now);
+        if today.saturating_add(1) < ledger.day {
+            ledger.day = today;
+        }
+        let wrong = ledger.rejections.iter_mut().chain(&mut ledger.last_call);
+        wrong.filter(|at| **at > limit).for_each(|at| *at = clock::whole_millis(now));
+        ledger
+    }
+
     fn day_of(&self, time: SystemTime) -> i64 {
         let seconds = i64::try_from(clock::unix_seconds(time)).unwrap_or(i64::MAX);
         seconds.saturating_add(i64::from(self.day_offset)).div_euclid(DAY_SECONDS)
@@ -143,7 +155,9 @@ impl Ledger {
     #[must_use]
     pub fn later(self, other: Ledger) -> Ledger {
         let (one, two) = ((self.day, self.used), (other.day, other.used));
-        if one >= two { self } else { other }
+        let last_call = self.last_call.max(other.last_call);
+        let more = if one >= two { self } else { other };
+        Ledger { last_call, ..more }
     }
 
     /// The ledger without its last call, which was never made.

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::rfc3339;
+use crate::clock::{self, rfc3339};
 use crate::secret::{Fingerprint, Secret};
 
-use super::budget::Ledger;
+use super::budget::{Ledger, Limits};
+use super::deaths::{self, Death};
 use super::{Outcome, Reason};
 
 /// One account's page: its tokens, and everything that replicas must agree on.
@@ -49,6 +50,9 @@ pub struct Page {
     /// Tokens in a row that died long before their promised end.
     #[serde(skip_serializing_if = "is_zero")]
     pub early_deaths: u32,
+    /// The last of them, the newest at the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deaths: Vec<Death>,
 }
 
 /// The secrets of a page.
@@ -75,6 +79,14 @@ pub struct Life {
     /// When the vendor was last asked, if that brought the same token again or no later end.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub no_gain_at: Option<SystemTime>,
+}
+
+/// How long a token of this life lives yet, by a clock of this process' own that nobody sets and that
+/// runs on while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    pub life: Life,
+    pub left: Duration,
 }
 
 /// Who refreshes now. It is over when it has stood still for as long as a lease lasts, by the clock
@@ -143,8 +155,8 @@ pub struct Gain {
     pub fence: u64,
     /// The configured seed, which is taken up by any success.
     pub seed: Option<Fingerprint>,
-    /// The token that it replaces died long before its end.
-    pub died_early: bool,
+    /// How the token that it replaces died, if that was long before its end.
+    pub death: Option<Death>,
     /// It replaces a token that had lived its time.
     pub lived_out: bool,
 }
@@ -160,11 +172,6 @@ impl Page {
     /// says, so that one that was set back does not keep a dead token.
     pub fn left(&self, now: SystemTime) -> Duration {
         self.life.map_or(Duration::ZERO, |life| life.left(now))
-    }
-
-    /// Whether the access token would have lived on for more than this part of its life.
-    pub fn dies_early(&self, now: SystemTime, part: f64) -> bool {
-        self.life.is_some_and(|life| life.left(now) > life.whole().mul_f64(part))
     }
 
     pub fn holds_lease(&self, holder: &str) -> bool {
@@ -201,6 +208,18 @@ impl Page {
             seeds: merged(known.seeds.clone(), self.seeds),
             ..known.clone()
         }
+    }
+
+    /// The page without times that only a wrong clock can have seen, if it has any: what they close
+    /// would stay closed until the clock is there. Clocks of replicas may differ a little.
+    pub fn corrected(&self, limits: &Limits, now: SystemTime) -> Option<Page> {
+        let limit = now + LARGEST_SKEW;
+        let mut page = self.clone();
+        page.ledger = limits.corrected(&self.ledger, now, limit);
+        for refusal in page.refusals.iter_mut().filter(|refusal| refusal.at > limit) {
+            refusal.at = clock::whole_millis(now);
+        }
+        (page != *self).then_some(page)
     }
 
     /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
@@ -251,13 +270,20 @@ impl Page {
         page.close(gain.fence);
         if !same {
             page.generation += 1;
-            page.early_deaths = match (gain.died_early, gain.lived_out) {
-                (true, _) => page.early_deaths.saturating_add(1),
-                (false, true) => 0,
-                (false, false) => page.early_deaths,
-            };
+            page.count(gain);
         }
         page
+    }
+
+    fn count(&mut self, gain: &Gain) {
+        if let Some(death) = gain.death {
+            self.early_deaths = self.early_deaths.saturating_add(1);
+            self.deaths.push(death);
+            self.deaths.drain(..self.deaths.len().saturating_sub(deaths::KEPT));
+        } else if gain.lived_out {
+            self.early_deaths = 0;
+            self.deaths.clear();
+        }
     }
 
     /// What came after somebody else had been faster is no longer the page's pair, but its refresh
@@ -327,6 +353,11 @@ impl Life {
         self.expires_at.duration_since(self.obtained_at).unwrap_or_default()
     }
 
+    /// How long the refresh token was to live from when it was obtained, where that is known.
+    pub fn refresh_life(&self) -> Option<Duration> {
+        self.refresh_expires_at.and_then(|end| end.duration_since(self.obtained_at).ok())
+    }
+
     pub fn left(&self, now: SystemTime) -> Duration {
         self.expires_at.duration_since(now).unwrap_or_default().min(self.whole())
     }
@@ -352,5 +383,7 @@ fn is_zero(number: &u32) -> bool {
 
 /// How often an operator can change the seed before one of the first counts as new again.
 const MOST_SEEDS: usize = 32;
+/// By how much the clocks of replicas differ, at the most, that count as right.
+const LARGEST_SKEW: Duration = Duration::from_secs(60);
 const MOST_SPARES: usize = 3;
 const MOST_REFUSALS: usize = 8;

@@ -2,19 +2,22 @@
 //! one renewal at a time, follows what others write into the store, and publishes what is newest.
 
 mod carry_out;
+mod demand;
 mod follow;
 mod lease;
 mod report;
+mod shifts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::clock;
+use crate::clock::watch::Watch;
+use crate::clock::{self, BootTime};
 use crate::readiness::Part;
 use crate::secret::{Fingerprint, Secret};
 use crate::telemetry::metrics::TokenMetrics;
@@ -23,13 +26,15 @@ use crate::vendor::injection::{Inject, Injection};
 
 use super::budget::Limits;
 use super::cache::{Cache, Live};
-use super::page::{Gain, Page};
+use super::page::{Gain, Life, Page};
 use super::provider::TokenEndpoint;
 use super::renewal::{End, Rules, Setback, Task};
 use super::schedule::Schedule;
 use super::store::Pages;
 use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
+pub use demand::Demand;
 use lease::LeaseWatch;
+use shifts::reached;
 
 /// What the refresher of one upstream must know.
 #[derive(Clone, Debug)]
@@ -77,24 +82,19 @@ pub struct Refresher<E, S> {
     /// Between tries of a store that cannot be reached.
     backoff: Backoff,
     failure: Option<Failure>,
-    renew_at: Instant,
+    renew_at: BootTime,
     renew_reason: Reason,
     /// When the store is read again, in case that somebody has written and nobody told.
     poll_at: Instant,
     /// A refresh token put into the store by hand that was noticed.
     noticed: Option<Fingerprint>,
+    /// Nothing was tried yet.
+    first: bool,
     /// When the published token is over, until that has been reported.
-    over_at: Option<Instant>,
-}
-
-/// Somebody needs a token of a later generation.
-#[derive(Debug)]
-pub struct Demand {
-    /// `None`: any living token will do.
-    than: Option<u64>,
-    reason: Reason,
-    asked_at: Instant,
-    reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
+    over_at: Option<BootTime>,
+    /// The life of the token that was published last, and its end.
+    published: Option<(Life, BootTime)>,
+    clocks: Watch,
 }
 
 /// The last renewal's failure, shared by all who waited for it and all who come before `until`.
@@ -102,28 +102,10 @@ pub struct Demand {
 struct Failure {
     error: NoToken,
     at: Instant,
-    until: Instant,
+    until: BootTime,
     /// The schedule's part of the budget is spent; there is a reserve for others.
     only_schedule: bool,
-}
-
-// === impl Demand ===
-
-impl Demand {
-    pub(super) fn newer_than(
-        than: Option<u64>,
-        reason: Reason,
-        reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
-    ) -> Self {
-        Self { than, reason, asked_at: Instant::now(), reply }
-    }
-
-    fn answer(self, answer: Result<Arc<Live>, NoToken>) {
-        if let Some(reply) = self.reply {
-            // The caller may have gone away.
-            let _ = reply.send(answer);
-        }
-    }
+    needs_a_person: bool,
 }
 
 // === impl Refresher ===
@@ -168,11 +150,14 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             unanswered: None,
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             failure: None,
-            renew_at: now,
+            renew_at: BootTime::now(),
             renew_reason: Reason::Schedule,
             poll_at: now,
             noticed: None,
+            first: true,
             over_at: None,
+            published: None,
+            clocks: Watch::new(),
         };
         (refresher, tokens)
     }
@@ -190,10 +175,9 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                     Some(demand) => self.meet(demand).await,
                     None => break,
                 },
-                () = sleep_until(self.renew_at) => {
-                    let _ = self.renew(self.renew_reason, self.generation()).await;
-                }
+                () = self.renew_at.reached() => self.renew_when_due().await,
                 () = changed => self.follow().await,
+                shift = self.clocks.shift() => self.shifted(shift).await,
                 () = sleep_until(self.poll_at) => self.follow().await,
                 // The day turns, and with it the budget, though nothing else happens.
                 () = sleep(REPORT_INTERVAL) => self.report(None),
@@ -226,7 +210,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         }
         // Ready before the vendor is asked: the token in hand may be dead already, but it is better
         // than none, and a token endpoint may be silent for long.
-        let living = page.is_living(clock::wall()) && self.publish(&page).is_ok();
+        let living = self.is_living(&page) && self.publish(&page).is_ok();
         let seed_is_new = self.rules.seed_is_new(&page);
         let unproven = page.unproven;
         self.known = Some(page);
@@ -243,22 +227,22 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
 
     /// Answers one demand: from the cache, with the failure that it waited for, or by a renewal.
     async fn meet(&mut self, demand: Demand) {
-        let now = Instant::now();
         let than = demand.than.unwrap_or(0);
-        if let Some(live) = self.cache.living(now).filter(|live| live.generation > than) {
+        if let Some(live) = self.cache.living(BootTime::now()).filter(|live| live.generation > than)
+        {
             return demand.answer(Ok(live));
         }
         let shared = self.failure.as_ref().filter(|failure| {
             let waited_for_it = failure.at >= demand.asked_at;
             let concerns = demand.reason != Reason::Manual && !failure.only_schedule;
-            concerns && (waited_for_it || now < failure.until)
+            concerns && (waited_for_it || !failure.until.has_passed())
         });
         if let Some(failure) = shared {
-            let retry_after = failure.until.saturating_duration_since(now);
+            let retry_after = failure.until.left();
             return demand.answer(Err(NoToken { retry_after, ..failure.error.clone() }));
         }
         let renewed = self.renew(demand.reason, than).await;
-        let newer = self.cache.living(Instant::now()).filter(|live| live.generation > than);
+        let newer = self.cache.living(BootTime::now()).filter(|live| live.generation > than);
         demand.answer(match (newer, renewed) {
             (Some(live), _) => Ok(live),
             (None, Err(error)) => Err(error),
@@ -272,27 +256,28 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let task = Task {
             reason,
             than,
+            worked: self.cache.has_worked(than),
+            first: std::mem::replace(&mut self.first, false),
             known: self.known.clone().unwrap_or_default(),
             unsaved: self.unsaved.take(),
             unanswered: self.unanswered.take(),
             chance: fastrand::u16(..),
         };
-        let deaths = task.known.early_deaths;
         let end = self.carry_out_watched(task).await;
         let (outcome, detail) = match &end.result {
             Ok(outcome) => (*outcome, String::new()),
             Err(setback) => (setback.outcome, setback.detail.clone()),
         };
         self.metrics.refreshed(reason.as_str(), outcome.as_str(), began.elapsed());
+        let death = end.death.is_some();
         let result = self.take_over(end);
+        if death {
+            self.note_early_death();
+        }
         match result {
             Ok(()) => {
                 self.failure = None;
                 self.backoff.reset();
-                let known_deaths = self.known.as_ref().map_or(0, |page| page.early_deaths);
-                if outcome == Outcome::Ok && known_deaths > deaths {
-                    self.metrics.early_deaths.inc();
-                }
                 info!(
                     upstream = %self.config.upstream,
                     reason = reason.as_str(),
@@ -318,7 +303,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
 
     /// What a renewal leaves behind becomes what is known; a newer token is published.
     fn take_over(&mut self, end: End) -> Result<(), Setback> {
-        let End { result, page, unsaved, unanswered, refusals } = end;
+        let End { result, page, unsaved, unanswered, refusals, .. } = end;
         (self.unsaved, self.unanswered) = (unsaved, unanswered);
         let outcome = match result {
             Ok(outcome) => outcome,
@@ -350,11 +335,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         }
         let injection = Injection::render(&self.config.inject, &values)
             .map_err(|error| Setback::malformed(&error.to_string()))?;
-        let (now, wall) = (Instant::now(), clock::wall());
-        let over_at = now + page.left(wall);
+        let left = self.left(page);
+        let now = BootTime::now();
+        let over_at = now + left;
         self.over_at = Some(over_at);
-        self.cache.publish(Live { generation: page.generation, over_at, injection });
-        let due = self.config.schedule.due(&life, wall, fastrand::f64());
+        self.published = Some((life, over_at));
+        self.cache.publish(Live::new(page.generation, over_at, injection));
+        let due = self.config.schedule.due(&life, left, fastrand::f64());
         self.renew_at = now + due.after;
         self.renew_reason = due.reason;
         Ok(())
@@ -362,7 +349,6 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
 
     /// A renewal has failed: everybody shares its failure until the next try.
     fn put_off(&mut self, reason: Reason, setback: Setback) {
-        let now = Instant::now();
         let wait = setback.wait.unwrap_or_else(|| self.backoff.after_failure());
         self.tell(reason, &setback, wait);
         let error = NoToken {
@@ -370,15 +356,17 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             detail: setback.detail.as_str().into(),
             retry_after: wait,
         };
-        let only_schedule = reason == Reason::Schedule && setback.outcome == Outcome::Budget;
-        self.failure = Some(Failure { error, at: now, until: now + wait, only_schedule });
-        self.renew_at = now + wait;
-        self.renew_reason = Reason::Schedule;
+        let by_itself = matches!(reason, Reason::Schedule | Reason::KeepAlive);
+        let only_schedule = by_itself && setback.outcome == Outcome::Budget;
+        let (until, needs_a_person) = (BootTime::now() + wait, setback.needs_a_person);
+        let at = Instant::now();
+        self.failure = Some(Failure { error, at, until, only_schedule, needs_a_person });
+        self.renew_at = until;
+        self.renew_reason = if by_itself { reason } else { Reason::Schedule };
     }
 
     /// The vendor calls a token dead and hands out the same one again.
     fn same_again(&mut self) -> NoToken {
-        let now = Instant::now();
         let same = self.known.as_ref().and_then(|page| page.failure.as_ref());
         let retry_after = same.map_or(FIRST_RETRY, |failure| clock::until(failure.until));
         let error = NoToken {
@@ -386,9 +374,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             detail: "the vendor called the token dead, and handed out the same one again".into(),
             retry_after,
         };
-        let until = now + retry_after;
-        let only_schedule = false;
-        self.failure = Some(Failure { error: error.clone(), at: now, until, only_schedule });
+        self.failure = Some(Failure {
+            error: error.clone(),
+            at: Instant::now(),
+            until: BootTime::now() + retry_after,
+            only_schedule: false,
+            needs_a_person: false,
+        });
         error
     }
 
@@ -398,17 +390,12 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     }
 }
 
-/// Completes at the instant, if there is one.
-async fn reached(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Demands that may wait while a renewal is under way; more callers wait at the channel's door.
 const LONGEST_QUEUE: usize = 1024;
 /// How old what `/status` says of the budget may be.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

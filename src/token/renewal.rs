@@ -5,6 +5,9 @@
 //! takes the lease and notes in one write what it is about to present; calls; and writes what came
 //! of it. Every write replaces the page that was seen last, or is told what stands there instead.
 
+mod ending;
+mod keep;
+mod now;
 mod setback;
 mod ways;
 
@@ -14,13 +17,14 @@ use crate::clock;
 use crate::secret::{Fingerprint, Secret};
 
 use super::budget::Limits;
-use super::page::{Gain, Life, Page, Tokens};
-use super::schedule::LARGEST_MARGIN;
+use super::deaths::Death;
+use super::page::{Gain, Page};
 use super::wire::{Denied, Grant};
 use super::{Outcome, Reason};
 
+pub use now::Now;
 pub use setback::Setback;
-use setback::{Cost, Trouble};
+use setback::Trouble;
 use ways::Way;
 
 /// What does not change from one renewal to the next.
@@ -46,6 +50,10 @@ pub struct Task {
     pub reason: Reason,
     /// A token of a later generation than this is wanted.
     pub than: u64,
+    /// The vendor has accepted the token of that generation.
+    pub worked: bool,
+    /// This process has not tried before: who has started it may have mended what failed.
+    pub first: bool,
     /// The page as this process knows it: the store may have lost it.
     pub known: Page,
     /// What an earlier renewal brought and could not save.
@@ -88,14 +96,6 @@ pub enum Heard {
     Answer(Result<Grant, Denied>),
 }
 
-/// The circumstances in which something is heard.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    pub wall: SystemTime,
-    /// The lease in the page that is heard of has stood still for as long as a lease lasts.
-    pub lease_is_over: bool,
-}
-
 /// How a renewal ended.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(PartialEq, Eq, Hash))]
@@ -107,6 +107,8 @@ pub struct End {
     pub unsaved: Option<Gain>,
     /// See [`Task::unanswered`].
     pub unanswered: Option<u64>,
+    /// How the token died that was replaced, if that was long before its end.
+    pub death: Option<Death>,
     /// What the vendor refused, though another way was open in the end.
     pub refusals: Vec<String>,
 }
@@ -123,6 +125,10 @@ pub struct Renewal {
     tried: Vec<Fingerprint>,
     minted: bool,
     refusals: Vec<String>,
+    /// The call for which the vendor's interval has been waited.
+    waited: Option<SystemTime>,
+    /// See [`End::death`].
+    death: Option<Death>,
 }
 
 /// What the machine waits for.
@@ -138,6 +144,10 @@ enum Stage {
     },
     /// The vendor's answer.
     Calling(Call),
+    /// The correction of times that only a wrong clock has seen.
+    Correcting {
+        next: Page,
+    },
     /// The save of what came.
     Keeping {
         gain: Gain,
@@ -172,7 +182,7 @@ struct Call {
     fence: u64,
     /// The generation of the page from which it was made.
     base: u64,
-    died_early: bool,
+    death: Option<Death>,
 }
 
 // === impl Renewal ===
@@ -188,6 +198,8 @@ impl Renewal {
             tried: Vec::new(),
             minted: false,
             refusals: Vec::new(),
+            waited: None,
+            death: None,
         };
         (renewal, Step::Load)
     }
@@ -198,6 +210,12 @@ impl Renewal {
             (Stage::Looking, Heard::Page(page)) => self.look(rules, page, now),
             (Stage::Looking, Heard::Impatient) => self.end(Err(Setback::impatient())),
             (Stage::Looking, Heard::Down(error)) => self.end(Err(Setback::of_store(error))),
+
+            (Stage::Correcting { next }, Heard::Swapped) => self.look(rules, next, now),
+            (Stage::Correcting { .. }, Heard::Stale(page)) => self.look(rules, page, now),
+            (Stage::Correcting { .. }, Heard::Down(error)) => {
+                self.end(Err(Setback::of_store(error)))
+            }
 
             (Stage::Taking { way, next }, Heard::Swapped) => self.call(way, next, now),
             (Stage::Taking { .. }, Heard::Stale(page)) => self.look(rules, page, now),
@@ -211,7 +229,10 @@ impl Renewal {
                 self.answered(rules, call, answer, now)
             }
 
-            (Stage::Keeping { next, .. }, Heard::Swapped) => self.kept(rules, next, now),
+            (Stage::Keeping { gain, next }, Heard::Swapped) => {
+                self.death = gain.death;
+                self.kept(rules, next, now)
+            }
             (Stage::Keeping { gain, .. }, Heard::Stale(page)) => self.keep(rules, gain, page, now),
             (Stage::Keeping { gain, next }, Heard::Down(error)) => self.unsaved(gain, next, error),
 
@@ -236,7 +257,7 @@ impl Renewal {
                 Step::End(end)
             }
             (Stage::Ending { end, trouble, .. }, Heard::Stale(page)) => {
-                if end.result.is_err() && self.is_wanted(&page, now) {
+                if end.result.is_err() && self.is_wanted(rules, &page, now) {
                     return self.adopt(rules, page);
                 }
                 self.close(rules, end.result, trouble, page, now)
@@ -268,7 +289,7 @@ impl Renewal {
         if let Some(gain) = self.task.unsaved.take() {
             return self.keep(rules, gain, page, now);
         }
-        if self.is_wanted(&page, now) {
+        if self.is_wanted(rules, &page, now) {
             return self.adopt(rules, page);
         }
         let of_others = page.lease.as_ref().is_some_and(|lease| lease.holder != rules.holder);
@@ -276,6 +297,9 @@ impl Renewal {
             self.seen = page;
             self.stage = Stage::Looking;
             return Step::Watch;
+        }
+        if let Some(next) = page.corrected(&rules.limits, now.wall) {
+            return self.swap(page, next, |next| Stage::Correcting { next });
         }
         if let Some(setback) = self.shared_failure(rules, &page, now.wall) {
             return self.close(rules, Err(setback), None, page, now);
@@ -290,6 +314,7 @@ impl Renewal {
         match self.interval_left(rules, &page, now.wall) {
             Duration::ZERO => self.take(rules, way, page, now),
             short if short <= LONGEST_PAUSE => {
+                self.waited = page.ledger.last_call;
                 self.seen = page;
                 self.stage = Stage::Looking;
                 Step::Pause(short)
@@ -311,8 +336,10 @@ impl Renewal {
     }
 
     /// Whether somebody else has brought what is wanted here.
-    fn is_wanted(&self, page: &Page, now: Now) -> bool {
-        page.generation > self.task.than && page.is_living(now.wall) && !page.unproven
+    /// A credential that the operator has just given wins over any token.
+    fn is_wanted(&self, rules: &Rules, page: &Page, now: Now) -> bool {
+        let newer = page.generation > self.task.than && now.is_living(page);
+        newer && !self.has_news(rules, page)
     }
 
     fn adopt(&mut self, rules: &Rules, page: Page) -> Step {
@@ -345,197 +372,16 @@ impl Renewal {
                 Step::Refresh(token.clone())
             }
         };
-        let died_early = self.task.reason == Reason::Rejected
-            && page.generation == self.task.than
-            && page.dies_early(now.wall, LARGEST_MARGIN);
+        let death = self.death_of(&page, now);
         let (fence, base) = (page.fence, page.generation);
-        self.stage = Stage::Calling(Call { way, fence, base, died_early });
+        self.stage = Stage::Calling(Call { way, fence, base, death });
         self.seen = page;
         step
-    }
-
-    /// What a call came to. Only where the vendor may have acted without our hearing of it does the
-    /// intent stay open.
-    fn answered(
-        &mut self,
-        rules: &Rules,
-        call: Call,
-        answer: Result<Grant, Denied>,
-        now: Now,
-    ) -> Step {
-        let page = self.seen.clone();
-        let trouble = |cost| Some(Trouble { cost, fence: call.fence });
-        match (answer, &call.way) {
-            (Ok(grant), _) => {
-                let gain = self.gain(rules, call, grant, now.wall);
-                self.keep(rules, gain, page, now)
-            }
-            (Err(Denied::Refused(refusal)), Way::Refresh(token)) => {
-                self.refusals.push(refusal);
-                self.note(token.fingerprint(), call.fence, page, now)
-            }
-            (Err(Denied::Refused(refusal)), Way::Mint) => {
-                self.refusals.push(refusal);
-                let setback = self.plea(rules, &page, now.wall);
-                self.close(rules, Err(setback), trouble(Cost::Booked), page, now)
-            }
-            (Err(denied @ Denied::NotSent(_)), _) => {
-                self.close(rules, Err(denied.into()), trouble(Cost::None), page, now)
-            }
-            (Err(denied), _) => {
-                self.close(rules, Err(denied.into()), trouble(Cost::Booked), page, now)
-            }
-        }
-    }
-
-    fn gain(&self, rules: &Rules, call: Call, grant: Grant, now: SystemTime) -> Gain {
-        let presented = call.way.token().cloned();
-        let same = self.seen.tokens.access.as_ref() == Some(&grant.access_token);
-        let no_later = self.seen.is_living(now)
-            && self
-                .seen
-                .life
-                .is_some_and(|life| grant.expires_at <= life.expires_at + SMALLEST_GAIN);
-        let now = clock::whole_millis(now);
-        let life = Life {
-            obtained_at: now,
-            expires_at: clock::whole_millis(grant.expires_at),
-            refresh_expires_at: grant.refresh_expires_at.map(clock::whole_millis),
-            no_gain_at: (same || no_later).then_some(now),
-        };
-        Gain {
-            tokens: Tokens {
-                access: Some(grant.access_token),
-                refresh: grant.refresh_token.or(presented),
-                spares: Vec::new(),
-            },
-            life,
-            base: call.base,
-            fence: call.fence,
-            seed: rules.seed.as_ref().map(Secret::fingerprint),
-            died_early: call.died_early,
-            lived_out: self.task.reason == Reason::Schedule,
-        }
-    }
-
-    /// Saves what came. If somebody else has been faster, their token is taken, and of ours what
-    /// may be of use is kept beside it.
-    fn keep(&mut self, rules: &Rules, gain: Gain, page: Page, now: Now) -> Step {
-        let page = page.restored(&self.task.known);
-        if page.tokens == gain.tokens && page.life == Some(gain.life) {
-            // Saved already, though that was not acknowledged.
-            return self.release(rules, Ok(Outcome::Ok), page);
-        }
-        if page.generation > gain.base {
-            let late = gain.tokens.refresh.as_ref();
-            if late.is_none_or(|late| page.knows(late)) {
-                return self.adopt(rules, page);
-            }
-            let next = page.spared(&gain).released(&rules.holder);
-            return self.swap(page, next, |next| Stage::Sparing { gain, next });
-        }
-        let same = page.tokens.access == gain.tokens.access;
-        let mut next = page.gained(&gain).released(&rules.holder);
-        if same && self.task.reason == Reason::Rejected {
-            // Sending the request once more would be futile, and so would be asking again at once.
-            next.failure =
-                Some(self.failure(rules, &Setback::same(), Cost::Booked, &page, now.wall));
-        }
-        self.swap(page, next, |next| Stage::Keeping { gain, next })
-    }
-
-    fn kept(&mut self, rules: &Rules, next: Page, now: Now) -> Step {
-        let of_before = self.tried.is_empty() && !self.minted;
-        if of_before && !next.is_living(now.wall) {
-            // Saved at last, but over meanwhile: the refresh token that came with it is what counts.
-            return self.look(rules, next, now);
-        }
-        self.seen = next;
-        self.end(Ok(Outcome::Ok))
-    }
-
-    /// Saved before used: a pair whose refresh token is new is held back until it can be saved. One
-    /// whose refresh token the store has already loses nothing in a crash.
-    fn unsaved(&mut self, gain: Gain, next: Page, error: String) -> Step {
-        if self.seen.tokens.refresh == gain.tokens.refresh {
-            self.seen = next;
-            return self.end(Ok(Outcome::Ok));
-        }
-        self.task.unsaved = Some(gain);
-        self.end(Err(Setback { outcome: Outcome::Unsaved, ..Setback::of_store(error) }))
-    }
-
-    fn note(&mut self, token: Fingerprint, fence: u64, page: Page, now: Now) -> Step {
-        let next = page.refused(token, fence, clock::whole_millis(now.wall));
-        self.swap(page, next, |next| Stage::Noting { token, fence, next })
-    }
-
-    /// Ends without a token: the others are told why, and the lease is given back.
-    fn close(
-        &mut self,
-        rules: &Rules,
-        result: Result<Outcome, Setback>,
-        trouble: Option<Trouble>,
-        page: Page,
-        now: Now,
-    ) -> Step {
-        let mut result = result;
-        let mut next = page.clone();
-        if let (Err(setback), Some(Trouble { cost, fence })) = (&mut result, trouble) {
-            if cost == Cost::None {
-                next = next.unsent(fence, self.task.reason);
-            }
-            let failure = self.failure(rules, setback, cost, &page, now.wall);
-            setback.wait = failure.until.duration_since(now.wall).ok();
-            if next.holds_lease(&rules.holder) {
-                next.failure = Some(failure);
-            }
-        }
-        let next = next.released(&rules.holder);
-        if next == page {
-            self.seen = page;
-            return self.end(result);
-        }
-        let end = Box::new(self.ended(result, &next));
-        self.swap(page, next, |next| Stage::Ending { end, trouble, next })
-    }
-
-    fn release(&mut self, rules: &Rules, result: Result<Outcome, Setback>, page: Page) -> Step {
-        let next = page.clone().released(&rules.holder);
-        if next == page {
-            self.seen = page;
-            return self.end(result);
-        }
-        let end = Box::new(self.ended(result, &next));
-        self.swap(page, next, |next| Stage::Ending { end, trouble: None, next })
-    }
-
-    fn swap(&mut self, seen: Page, next: Page, stage: impl FnOnce(Page) -> Stage) -> Step {
-        self.seen = seen;
-        self.stage = stage(next.clone());
-        Step::Swap(Box::new(next))
-    }
-
-    fn end(&mut self, result: Result<Outcome, Setback>) -> Step {
-        let page = self.seen.clone();
-        Step::End(Box::new(self.ended(result, &page)))
-    }
-
-    fn ended(&mut self, result: Result<Outcome, Setback>, page: &Page) -> End {
-        End {
-            result,
-            page: page.clone(),
-            unsaved: self.task.unsaved.take(),
-            unanswered: self.task.unanswered.take(),
-            refusals: self.refusals.clone(),
-        }
     }
 }
 
 /// The vendor's interval is waited for within a renewal up to this; beyond, it comes back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// An end that is later by no more than this is the same end, told again.
-const SMALLEST_GAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod model;

@@ -1,6 +1,6 @@
 //! When to renew: pure arithmetic.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Reason;
 use super::page::Life;
@@ -12,6 +12,8 @@ pub struct Schedule {
     pub margin: Duration,
     /// The least time between two renewals by schedule.
     pub min_interval: Duration,
+    /// How often a refresh token is used at least; `None`: as its life demands.
+    pub keep_alive: Option<Duration>,
 }
 
 /// The next renewal.
@@ -22,21 +24,34 @@ pub struct Due {
 }
 
 impl Schedule {
-    /// When a token of this life is renewed.
-    pub fn due(&self, life: &Life, now: SystemTime, chance: f64) -> Due {
-        let left = life.left(now);
+    /// When a token of this life, with `left` to live, is renewed.
+    pub fn due(&self, life: &Life, left: Duration, chance: f64) -> Due {
+        let age = life.whole().saturating_sub(left);
         let after = match life.no_gain_at {
             Some(asked) => {
                 let then = life.expires_at.duration_since(asked).unwrap_or_default();
-                let passed = now.duration_since(asked).unwrap_or_default();
-                self.after_same(then).saturating_sub(passed)
+                self.after_same(then).saturating_sub(then.saturating_sub(left))
             }
-            None => {
-                let age = life.whole().saturating_sub(left);
-                self.renew_after(life.whole(), chance).saturating_sub(age)
-            }
+            None => self.renew_after(life.whole(), chance).saturating_sub(age),
         };
-        Due { after, reason: Reason::Schedule }
+        let kept = self.keep_after(life.refresh_life(), chance);
+        match kept.map(|kept| kept.saturating_sub(age)).filter(|kept| *kept < after) {
+            Some(after) => Due { after, reason: Reason::KeepAlive },
+            None => Due { after, reason: Reason::Schedule },
+        }
+    }
+
+    /// How long after it was obtained a refresh token is used, so that it does not lapse: two thirds
+    /// of its `life`, or what the operator says, but before its end.
+    pub fn keep_after(&self, life: Option<Duration>, chance: f64) -> Option<Duration> {
+        let after = match (self.keep_alive, life) {
+            (Some(wanted), Some(life)) => wanted.min(life.mul_f64(LATEST_KEEP_ALIVE)),
+            (Some(wanted), None) => wanted,
+            (None, Some(life)) => life.mul_f64(KEEP_ALIVE),
+            (None, None) => return None,
+        };
+        let early = after.mul_f64(JITTER * chance.clamp(0.0, 1.0));
+        Some(after.saturating_sub(early).max(self.min_interval).max(SHORTEST_KEEP_ALIVE))
     }
 
     /// How long after it was obtained a token of this `life` is renewed. `chance` (0 to 1) spreads
@@ -57,6 +72,11 @@ impl Schedule {
 
 pub(super) const LARGEST_MARGIN: f64 = 0.2;
 const JITTER: f64 = 0.1;
+/// A third of its life is left for tries that fail.
+const KEEP_ALIVE: f64 = 2.0 / 3.0;
+const LATEST_KEEP_ALIVE: f64 = 0.9;
+/// A refresh token whose end does not move is not used in a loop as that comes near.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Whatever a config or an answer says: a life of a millisecond is no reason to call in a loop.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT_AFTER_SAME: Duration = Duration::from_secs(2);
@@ -69,7 +89,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn schedule(margin: Duration) -> Schedule {
-        Schedule { margin, min_interval: SECOND }
+        Schedule { margin, min_interval: SECOND, keep_alive: None }
     }
 
     #[test]
@@ -82,7 +102,7 @@ mod tests {
 
     #[test]
     fn p12_no_life_and_no_interval_make_a_spin() {
-        let schedule = Schedule { margin: Duration::ZERO, min_interval: Duration::ZERO };
+        let schedule = Schedule { min_interval: Duration::ZERO, ..schedule(Duration::ZERO) };
         assert_eq!(schedule.renew_after(Duration::from_millis(1), 0.0), SECOND);
     }
 

@@ -5,14 +5,25 @@
 //! [`page`](super::page)), so every kind of store has them alike.
 
 pub mod file;
+mod health;
 pub mod memory;
+pub mod seal;
 mod written;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use tracing::{info, warn};
+
+use crate::telemetry::metrics::StoreMetrics;
 
 use super::page::Page;
 use file::FileStore;
+pub use health::Condition;
+use health::Health;
 use memory::MemoryStore;
+use seal::{Sealing, Unsealed, Vault};
 pub use written::{Unreadable, Written};
 
 /// A page as it was read, and what must still be there when it is replaced.
@@ -91,10 +102,15 @@ pub(crate) enum Wrote {
     Stale(Option<Written>),
 }
 
-/// A store of any kind.
+/// A store of any kind, with what all kinds have in common: sealed tokens, and a health.
 #[derive(Debug)]
 pub struct Store {
     backend: Kind,
+    vault: Vault,
+    health: Health,
+    /// Pages that were sealed anew since the start. Once is enough: replicas that have their keys
+    /// in another order would otherwise seal for ever.
+    renewed: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -129,41 +145,53 @@ pub enum StoreError {
         #[source]
         source: Unreadable,
     },
+    #[error("the store's page {page} was not written")]
+    Unsealed {
+        page: String,
+        #[source]
+        source: Unsealed,
+    },
 }
 
 // === impl Store ===
 
 impl From<FileStore> for Store {
     fn from(store: FileStore) -> Self {
-        Self { backend: Kind::File(store) }
+        Self::new(Kind::File(store))
     }
 }
 
 impl From<MemoryStore> for Store {
     fn from(store: MemoryStore) -> Self {
-        Self { backend: Kind::Memory(store) }
+        Self::new(Kind::Memory(store))
     }
 }
 
 impl Pages for Store {
     async fn load(&self, name: &str) -> Result<Seen, StoreError> {
-        let written = match &self.backend {
-            Kind::File(store) => store.read(name).await?,
-            Kind::Memory(store) => store.read(name).await?,
-        };
-        self.open(name, written)
+        let read = self.backend.read(name).await;
+        self.health.read(&read);
+        let (seen, sealing) = self.open(name, read?)?;
+        self.health.understood();
+        let anew = self.is_to_be_renewed(name, sealing);
+        if seen.revision != Revision::default() && (anew || self.health.wants_a_write()) {
+            return Ok(self.write_again(name, seen, sealing).await);
+        }
+        Ok(seen)
     }
 
     async fn swap(&self, name: &str, seen: Revision, next: &Page) -> Result<Swap, StoreError> {
         let revision = Revision::fresh();
         let next = Written::of(next, revision);
-        let wrote = match &self.backend {
-            Kind::File(store) => store.write(name, seen, next).await?,
-            Kind::Memory(store) => store.write(name, seen, next).await?,
-        };
-        match wrote {
+        let next = self
+            .vault
+            .seal(name, next)
+            .map_err(|source| StoreError::Unsealed { page: name.to_owned(), source })?;
+        let wrote = self.backend.write(name, seen, next).await;
+        self.health.wrote(&wrote);
+        match wrote? {
             Wrote::Done => Ok(Swap::Done(revision)),
-            Wrote::Stale(written) => self.open(name, written).map(Swap::Stale),
+            Wrote::Stale(written) => self.open(name, written).map(|(seen, _)| Swap::Stale(seen)),
         }
     }
 
@@ -183,12 +211,101 @@ impl Pages for Store {
 }
 
 impl Store {
-    fn open(&self, name: &str, written: Option<Written>) -> Result<Seen, StoreError> {
-        let Some(written) = written else { return Ok(Seen::default()) };
-        let page = written
-            .page()
-            .map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
-        Ok(Seen { page, revision: written.revision })
+    fn new(backend: Kind) -> Self {
+        let health = Health::new(backend.name(), StoreMetrics::default());
+        Self { backend, vault: Vault::default(), health, renewed: Mutex::default() }
+    }
+
+    /// The same store, whose tokens are sealed.
+    #[must_use]
+    pub fn sealed(self, vault: Vault) -> Self {
+        Self { vault, ..self }
+    }
+
+    /// The same store, whose health is measured.
+    #[must_use]
+    pub fn measured(self, metrics: StoreMetrics) -> Self {
+        Self { health: self.health.measured(metrics), ..self }
+    }
+
+    pub fn condition(&self) -> Condition {
+        self.health.condition()
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    fn open(&self, name: &str, written: Option<Written>) -> Result<(Seen, Sealing), StoreError> {
+        let Some(written) = written else { return Ok((Seen::default(), Sealing::Current)) };
+        let revision = written.revision;
+        let opened = self.vault.open(name, written).map_err(Unreadable::from);
+        let opened = opened.and_then(|(written, sealing)| Ok((written.page()?, sealing)));
+        self.health.opened(name, opened.as_ref().map(|_| ()));
+        let (page, sealing) =
+            opened.map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
+        Ok((Seen { page, revision }, sealing))
+    }
+
+    /// Whether a page is not sealed as it would be today, and nobody has seen to that yet.
+    fn is_to_be_renewed(&self, name: &str, sealing: Sealing) -> bool {
+        let renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        sealing != Sealing::Current && !renewed.contains(name)
+    }
+
+    /// Writes a page as it was read: to seal it anew, or to see whether it can be written at all.
+    /// What comes of that is not the reader's concern.
+    async fn write_again(&self, name: &str, seen: Seen, sealing: Sealing) -> Seen {
+        match self.swap(name, seen.revision, &seen.page).await {
+            Ok(Swap::Done(revision)) => {
+                self.tell_renewal(name, sealing);
+                Seen { revision, ..seen }
+            }
+            Ok(Swap::Stale(now)) => now,
+            Err(_) => seen,
+        }
+    }
+
+    fn tell_renewal(&self, page: &str, sealing: Sealing) {
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if sealing == Sealing::Current || !renewed.insert(page.to_owned()) {
+            return;
+        }
+        let key = self.vault.key().map(tracing::field::display);
+        match sealing {
+            Sealing::Plain => warn!(
+                page,
+                key,
+                "the tokens were stored as plain text until now, and copies of that store are still \
+                 readable; they are sealed from now on"
+            ),
+            _ => info!(page, key, "the tokens were sealed with an older key; they are sealed anew"),
+        }
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Memory(_) => "memory",
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Written>, StoreError> {
+        match self {
+            Self::File(store) => store.read(name).await,
+            Self::Memory(store) => store.read(name).await,
+        }
+    }
+
+    async fn write(&self, name: &str, seen: Revision, next: Written) -> Result<Wrote, StoreError> {
+        match self {
+            Self::File(store) => store.write(name, seen, next).await,
+            Self::Memory(store) => store.write(name, seen, next).await,
+        }
     }
 }
 

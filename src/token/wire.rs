@@ -111,7 +111,7 @@ pub fn read(
         access_token,
         refresh_token: shape.refresh_token.as_ref().and_then(|at| secret_at(&answer, at)),
         expires_at: expiry(shape, &answer, now),
-        refresh_expires_at: shape.refresh_token_life.map(|life| now + life),
+        refresh_expires_at: refresh_expiry(shape, &answer, now),
     })
 }
 
@@ -149,6 +149,12 @@ fn without_secrets(mut text: String, said: &TokenRequest) -> String {
 fn expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> SystemTime {
     let told = shape.expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
     told.and_then(|text| end_of_life(&text, now)).unwrap_or_else(|| now + shape.default_life)
+}
+
+fn refresh_expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> Option<SystemTime> {
+    let told = shape.refresh_expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+    let told = told.and_then(|text| end_of_life(&text, now));
+    told.or_else(|| now.checked_add(shape.refresh_token_life?))
 }
 
 /// `expires_in` as both vendors' kind of API use it: seconds left, or an epoch when it is too large

@@ -78,7 +78,10 @@ pub struct AnswerShape {
     pub expires_in: Option<Pointer>,
     /// The life of a token whose answer does not tell.
     pub default_life: Duration,
-    /// How long a refresh token lives after it was handed out; `None`: not known.
+    /// Seconds of life left to the refresh token, or its end, as with `expires_in`.
+    pub refresh_expires_in: Option<Pointer>,
+    /// How long a refresh token lives after it was handed out, where the answer does not tell; `None`:
+    /// not known.
     pub refresh_token_life: Option<Duration>,
     /// Where a refusal says what was wrong.
     pub error: Vec<Pointer>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::raw::{RawStore, StoreKind};
 use crate::config::{StoreConfig, StorePlace};
-use crate::secret::Secret;
+use crate::token::store::seal::Key;
 
 use super::Parser;
 
@@ -30,9 +30,10 @@ impl Parser<'_> {
         Some(StoreConfig { place: place?, keys, lease })
     }
 
-    /// A key that this kind of store does not have would be without effect.
+    /// A key that this kind of store does not have would be without effect, and most likely `kind` was
+    /// forgotten. Who overrides the kind of a finished config for a trial says `memory`.
     fn refuse_foreign_keys(&mut self, kind: StoreKind, raw: &RawStore) {
-        use StoreKind::{File, Kubernetes, Redis};
+        use StoreKind::{File, Kubernetes, Memory, Redis};
         let tls = &raw.tls;
         let has_tls =
             tls.ca_file.is_some() || tls.client_cert.is_some() || tls.client_key.is_some();
@@ -50,7 +51,7 @@ impl Parser<'_> {
             ("service_account", raw.service_account.is_some(), &[Kubernetes]),
             ("tls", has_tls, &[Redis, Kubernetes]),
         ] {
-            if given && !kinds.contains(&kind) {
+            if given && kind != Memory && !kinds.contains(&kind) {
                 let kinds: Vec<_> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
                 let kinds = kinds.join(" or ").to_lowercase();
                 self.note(&["store", key], format!("only a {kinds} store has `store.{key}`"));
@@ -58,17 +59,49 @@ impl Parser<'_> {
         }
     }
 
-    fn store_keys(&mut self, raw: &RawStore) -> Vec<Secret> {
-        if raw.encryption_key.is_some() {
-            self.note(
-                &["store", "encryption_key"],
-                "`store.encryption_key` is not in this version",
-            );
+    /// The first seals, all open.
+    fn store_keys(&mut self, raw: &RawStore) -> Vec<Key> {
+        let mut keys: Vec<Key> = Vec::new();
+        let Some(sources) = &raw.encryption_key else { return keys };
+        // What was refused has been left out, and is not missing.
+        if sources.iter().next().is_none() && self.report.is_empty() {
+            let mistake =
+                self.document.mistake(&ENCRYPTION_KEY, "a list without a key seals nothing");
+            self.report.push(mistake.help("leave `store.encryption_key` out, or give a key"));
         }
-        Vec::new()
+        for (place, source) in sources.iter() {
+            let path: Vec<&str> = ENCRYPTION_KEY.into_iter().chain(place.as_deref()).collect();
+            let found = match source.resolve(self.folder, |name| std::env::var_os(name)) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.note(&path, error.to_string());
+                    continue;
+                }
+            };
+            if let Some(file) = found.readable_by_others {
+                let file = file.display();
+                self.warnings.push(format!("{file} can be read by others: chmod 600 {file}"));
+            }
+            match Key::parse(&found.secret) {
+                Err(error) => {
+                    let mistake = self.document.mistake(&path, error.to_string());
+                    self.report.push(mistake.help("make a key with `openssl rand -hex 32`"));
+                }
+                Ok(key) if keys.iter().any(|known| known.id() == key.id()) => {
+                    self.note(&path, format!("this key ({}) is in the list already", key.id()));
+                }
+                Ok(key) => keys.push(key),
+            }
+        }
+        keys
     }
 }
 
-const LEASE: Duration = Duration::from_secs(10);
+const ENCRYPTION_KEY: [&str; 2] = ["store", "encryption_key"];
+/// Shorter than callers are held by default, so that they are served by who takes over.
+const LEASE: Duration = Duration::from_secs(6);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;

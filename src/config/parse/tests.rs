@@ -23,7 +23,9 @@ credentials.client_id = \"c\"
 fn p32_the_least_config_has_careful_defaults() {
     let config = parse(ADS).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(config.admin.to_string(), "127.0.0.1:9464");
-    let crate::config::StorePlace::File { path } = &config.store.place else { panic!("{:?}", config.store) };
+    let crate::config::StorePlace::File { path } = &config.store.place else {
+        panic!("{:?}", config.store)
+    };
     assert!(path.ends_with("tokens.json"));
     let upstream = &config.upstreams[0];
     assert_eq!(upstream.base_url, upstream.vendor.base_url);

@@ -107,6 +107,7 @@ impl Parser<'_> {
             ("timeouts", "first_byte", raw.timeouts.first_byte),
             ("timeouts", "idle", raw.timeouts.idle),
             ("timeouts", "total", raw.timeouts.total),
+            ("refresh", "keep_alive", raw.refresh.keep_alive),
             ("refresh", "wait", raw.refresh.wait),
             ("refresh", "timeout", raw.refresh.timeout),
         ] {
@@ -281,6 +282,7 @@ fn refresh(raw: &RawRefresh, vendor: &Description) -> RefreshConfig {
         schedule: Schedule {
             margin: raw.margin.map_or(MARGIN, Duration::from),
             min_interval: min_interval.max(vendor.limits.min_interval),
+            keep_alive: raw.keep_alive.map(Duration::from),
         },
         limits: Limits {
             per_day: raw.daily_limit.unwrap_or(vendor.limits.per_day),

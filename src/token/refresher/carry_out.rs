@@ -1,16 +1,19 @@
 //! Carries out the steps of a renewal, and tells it what came of them.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::causes::causes;
-use crate::clock;
+use crate::clock::{self, BootTime};
 
 use super::super::page::Page;
 use super::super::provider::TokenEndpoint;
 use super::super::renewal::{End, Heard, Now, Renewal, Step, Task};
 use super::super::store::{Pages, Revision, StoreError, Swap};
 use super::super::wire::{Denied, Grant};
-use super::{Refresher, reached};
+use super::Refresher;
+use super::shifts::reached;
 
 impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     /// A renewal that takes longer than the token in hand has left to live does not hide that it is
@@ -29,32 +32,47 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
 
     async fn carry_out(&mut self, task: Task) -> End {
         let began = Instant::now();
+        let mut waited = Duration::ZERO;
         let mut revision = Revision::default();
+        let mut taken_at = BootTime::now();
         let (mut renewal, mut step) = Renewal::begin(task);
         loop {
             let heard = match step {
                 Step::Load => self.read(&mut revision).await,
                 Step::Watch if began.elapsed() >= self.config.wait => Heard::Impatient,
                 Step::Watch => {
+                    let since = Instant::now();
                     tokio::select! {
                         () = self.store.changed(&self.config.page) => {}
                         () = sleep(self.lease.look()) => {}
                     }
-                    self.read(&mut revision).await
+                    let heard = self.read(&mut revision).await;
+                    waited += since.elapsed();
+                    heard
                 }
                 Step::Pause(pause) => {
                     sleep(pause).await;
                     self.read(&mut revision).await
                 }
-                Step::Swap(next) => self.swap(&mut revision, &next).await,
+                Step::Swap(next) => {
+                    taken_at = BootTime::now();
+                    self.swap(&mut revision, &next).await
+                }
+                Step::Refresh(_) | Step::Mint if self.lease.may_be_lost(taken_at) => {
+                    Heard::Answer(Err(Denied::NotSent(LEASE_LOST.to_owned())))
+                }
                 Step::Refresh(token) => {
                     let call = self.endpoint.refresh(&token);
                     self.heed(call, &mut renewal, &mut revision).await
                 }
                 Step::Mint => self.heed(self.endpoint.mint(), &mut renewal, &mut revision).await,
-                Step::End(end) => return *end,
+                Step::End(end) => {
+                    self.metrics.lock_wait.set(waited.as_secs_f64());
+                    return *end;
+                }
             };
-            let now = Now { wall: clock::wall(), lease_is_over: self.observe(&heard) };
+            let lease_is_over = self.observe(&heard);
+            let now = Now { wall: clock::wall(), lease_is_over, rest: self.rest() };
             step = renewal.next(&self.rules, heard, now);
         }
     }
@@ -141,4 +159,6 @@ fn down(error: &StoreError) -> Heard {
     Heard::Down(causes(error))
 }
 
+const LEASE_LOST: &str = "so long has passed since the lease was taken that it may be lost: the machine has slept, or the \
+     store is slow";
 const LAST_TRIES: usize = 5;

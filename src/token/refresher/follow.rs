@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::clock;
+use crate::clock::BootTime;
 use crate::secret::Secret;
 
 use super::super::page::Page;
@@ -21,29 +21,35 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         self.lease.observe(&seen.page);
         let Some(known) = self.known.clone() else {
             // Nothing was ever read: a renewal has begun to wait for the store, and need not.
-            self.renew_at = Instant::now();
+            self.renew_at = BootTime::now();
             return;
         };
         let page = seen.page.clone().restored(&known);
         if page != seen.page {
-            warn!(upstream = %self.config.upstream, stored = seen.page.generation,
-                generation = known.generation, "the store has lost a newer token: it is given back");
-            return self.write(&seen, page).await;
+            if self.write(&seen, page).await {
+                warn!(upstream = %self.config.upstream, lost = known.generation,
+                    stored = seen.page.generation, "the store had lost a newer token: it has it back");
+            }
+            return;
         }
         let other = page.tokens.access != known.tokens.access;
         if other && page.generation == known.generation && known.tokens.access.is_some() {
             // Two replicas have each had a token while the store forgot one: the stored one is the
             // later, and gets a number of its own.
             let page = Page { generation: page.generation + 1, ..page };
-            return self.write(&seen, page).await;
+            self.write(&seen, page).await;
+            return;
         }
         self.learn(page);
     }
 
-    async fn write(&mut self, seen: &Seen, page: Page) {
-        if let Ok(Swap::Done(_)) = self.store.swap(&self.config.page, seen.revision, &page).await {
+    async fn write(&mut self, seen: &Seen, page: Page) -> bool {
+        let swap = self.store.swap(&self.config.page, seen.revision, &page).await;
+        let done = matches!(swap, Ok(Swap::Done(_)));
+        if done {
             self.learn(page);
         }
+        done
     }
 
     fn learn(&mut self, page: Page) {
@@ -51,8 +57,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let news = page.unproven.then(|| page.tokens.refresh.as_ref().map(Secret::fingerprint));
         let gain = self.known.as_ref().map(|known| known.life) != Some(page.life);
         let newer = page.generation > before;
-        if page.is_living(clock::wall()) && (newer || gain) && self.publish(&page).is_ok() && newer
-        {
+        if self.is_living(&page) && (newer || gain) && self.publish(&page).is_ok() && newer {
             self.failure = None;
             let (reason, outcome) = (Reason::Store.as_str(), Outcome::Adopted.as_str());
             self.metrics.adopted(reason, outcome);
@@ -64,7 +69,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             info!(upstream = %self.config.upstream, "a refresh token was put into the store by hand");
             self.noticed = noticed;
             self.failure = None;
-            (self.renew_at, self.renew_reason) = (Instant::now(), Reason::Manual);
+            (self.renew_at, self.renew_reason) = (BootTime::now(), Reason::Manual);
         }
         self.report(None);
     }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::BootTime;
+
 use super::super::page::{Lease, Page};
 
-/// Remembers since when a lease has stood still.
+/// Remembers since when a lease has stood still, in time awake: a holder that has slept with this
+/// process, on one machine, gets its time to give a sign of life.
 #[derive(Debug)]
 pub(super) struct LeaseWatch {
     lasts: Duration,
@@ -33,6 +36,12 @@ impl LeaseWatch {
                 false
             }
         }
+    }
+
+    /// Whether a lease that its holder has asked for at this time may be somebody else's by now, though
+    /// nobody has said so: the machine may have slept. Nothing is presented under it then.
+    pub(super) fn may_be_lost(&self, asked_at: BootTime) -> bool {
+        BootTime::now().since(asked_at) > self.lasts / 2
     }
 
     /// How often a holder shows that it lives.

@@ -1,4 +1,5 @@
 mod script;
+mod shown;
 mod trouble;
 
 use std::time::SystemTime;
@@ -7,9 +8,9 @@ use tokio::task::JoinHandle;
 use tokio::time::advance;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Outcome;
+use super::super::page::{Intent, Life, Tokens as Secrets};
 use super::super::store::memory::MemoryStore;
-use super::super::store::{Intent, Store};
+use super::super::store::{Store, Swap};
 use super::super::wire::{Denied, Grant};
 use super::*;
 use crate::readiness::Readiness;
@@ -21,18 +22,36 @@ fn grant(access: &str, refresh: Option<&str>, life: Duration) -> Grant {
         access_token: Secret::new(access),
         refresh_token: refresh.map(Secret::new),
         expires_at: clock::wall() + life,
+        refresh_expires_at: None,
     }
 }
 
-fn record(generation: u64, refresh: &str, life: Duration) -> Record {
-    Record {
+/// A page of the store, whose pair was had now and descends from the seed.
+fn page(generation: u64, refresh: &str, life: Duration) -> Page {
+    Page {
         generation,
-        access_token: Some(Secret::new(format!("stored-access-{generation}"))),
-        refresh_token: Some(Secret::new(refresh)),
-        obtained_at: clock::wall(),
-        expires_at: clock::wall() + life,
-        seed: Some(Secret::new("seed").fingerprint()),
+        tokens: Secrets {
+            access: Some(Secret::new(format!("stored-access-{generation}"))),
+            refresh: Some(Secret::new(refresh)),
+            spares: Vec::new(),
+        },
+        life: Some(Life {
+            obtained_at: clock::wall(),
+            expires_at: clock::wall() + life,
+            refresh_expires_at: None,
+            no_gain_at: None,
+        }),
+        seeds: vec![Secret::new("seed").fingerprint()],
+        ..Page::default()
     }
+}
+
+/// Puts a page into the store, whatever is there.
+async fn put(store: &Store, page: &Page) {
+    let seen = store.load("account").await.expect("a page");
+    let page = Page { fence: seen.page.fence.max(page.fence), ..page.clone() };
+    let swap = store.swap("account", seen.revision, &page).await.expect("saved");
+    assert!(matches!(swap, Swap::Done(_)), "{swap:?}");
 }
 
 struct Fixture {
@@ -40,18 +59,19 @@ struct Fixture {
     script: Script,
     store: Arc<Store>,
     readiness: Readiness,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-async fn start(script: Script, stored: Option<Entry>) -> Fixture {
+async fn start(script: Script, stored: Option<Page>) -> Fixture {
     start_with(script, stored, 0).await
 }
 
-async fn start_with(script: Script, stored: Option<Entry>, per_day: u32) -> Fixture {
-    let store = Arc::new(Store::Memory(MemoryStore::default()));
-    if let Some(entry) = stored {
-        store.save("vendor", entry).await.expect("a memory store saves");
+async fn start_with(script: Script, stored: Option<Page>, per_day: u32) -> Fixture {
+    let store = Arc::new(Store::from(MemoryStore::default()));
+    if let Some(page) = stored {
+        put(&store, &page).await;
     }
     start_on(store, script, per_day).await
 }
@@ -60,26 +80,32 @@ async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
     let readiness = Readiness::default();
     let config = Config {
         upstream: "vendor".into(),
+        page: "account".into(),
+        holder: "this".into(),
+        lease: 10 * SECOND,
         inject: Vec::new(),
         seed: Some(Secret::new("seed")),
         old_access_token: OldToken::Dies,
-        schedule: Schedule { margin: 300 * SECOND, min_interval: SECOND },
+        schedule: Schedule { margin: 300 * SECOND, min_interval: SECOND, keep_alive: None },
         limits: Limits { per_day, day_offset: 0, per_minute: 20 },
         vendor_interval: Duration::ZERO,
         wait: 10 * SECOND,
     };
-    let metrics = Metrics::new("0", "test").expect("metrics").token_of("vendor");
-    let part = readiness.register("vendor");
-    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, metrics);
+    let metrics = Metrics::new("0", "test").expect("metrics");
+    let (part, own) = (readiness.register("vendor"), metrics.token_of("vendor"));
+    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, own);
     let stop = CancellationToken::new();
     let task = tokio::spawn(refresher.run(stop.clone().cancelled_owned()));
-    Fixture { tokens, script, store, readiness, stop, task }
+    Fixture { tokens, script, store, readiness, metrics, stop, task }
 }
 
 impl Fixture {
+    async fn stored(&self) -> Page {
+        self.store.load("account").await.expect("a page").page
+    }
+
     async fn stored_refresh_token(&self) -> String {
-        let entry = self.store.load("vendor").await.expect("a memory store loads");
-        let token = entry.token.and_then(|record| record.refresh_token).expect("a refresh token");
+        let token = self.stored().await.tokens.refresh.expect("a refresh token");
         token.expose().to_owned()
     }
 }
@@ -131,8 +157,8 @@ async fn p13_a_failing_endpoint_costs_nothing_while_the_token_lives() {
     for _ in 0..200 {
         script = script.then(unreachable());
     }
-    let entry = Entry { token: Some(record(7, "r7", 100 * SECOND)), ..Entry::default() };
-    let fixture = start(script, Some(entry)).await;
+    let stored = page(7, "r7", 100 * SECOND);
+    let fixture = start(script, Some(stored)).await;
     for _ in 0..99 {
         let live = fixture.tokens.current().await.expect("the stored token");
         assert_eq!(live.generation, 7);
@@ -194,13 +220,13 @@ async fn p14_refresh_then_store_then_mint_then_say_so() {
     let refused = || Err(Denied::Refused("HTTP 200, spent".into()));
     let script = Script::new(HOUR).then(refused());
     script.state().can_mint = true;
-    let entry = Entry { token: Some(record(3, "r3", Duration::ZERO)), ..Entry::default() };
-    let fixture = start(script, Some(entry.clone())).await;
+    let stored = page(3, "r3", Duration::ZERO);
+    let fixture = start(script, Some(stored.clone())).await;
     let live = fixture.tokens.current().await.expect("a minted token");
     assert_eq!((live.generation, fixture.script.state().mints), (4, 1));
 
     let script = Script::new(HOUR).then(refused());
-    let fixture = start(script, Some(entry)).await;
+    let fixture = start(script, Some(stored)).await;
     let error = fixture.tokens.current().await.expect_err("there is no way left").to_string();
     assert!(error.contains("spent") && error.contains("tokenward seed vendor"), "{error}");
     assert_eq!(fixture.stored_refresh_token().await, "r3", "a credential is never deleted");
@@ -210,14 +236,13 @@ async fn p14_refresh_then_store_then_mint_then_say_so() {
 async fn p14_after_a_refusal_the_store_is_read_again() {
     let script = Script::new(HOUR).then(Err(Denied::Refused("spent".into())));
     script.state().delay = SECOND;
-    let entry = Entry { token: Some(record(3, "r3", Duration::ZERO)), ..Entry::default() };
-    let fixture = start(script, Some(entry)).await;
+    let stored = page(3, "r3", Duration::ZERO);
+    let fixture = start(script, Some(stored)).await;
     while fixture.script.calls() == 0 {
         tokio::task::yield_now().await;
     }
     // Somebody else has presented r3 first and saved what came of it.
-    let other = Entry { token: Some(record(4, "r4", HOUR)), ..Entry::default() };
-    fixture.store.save("vendor", other).await.expect("saved");
+    put(&fixture.store, &page(4, "r4", HOUR)).await;
     let live = fixture.tokens.current().await.expect("the other's token");
     assert_eq!(live.generation, 4);
     assert_eq!(fixture.tokens.status().last.expect("a refresh").outcome, Outcome::Adopted);
@@ -227,8 +252,8 @@ async fn p14_after_a_refusal_the_store_is_read_again() {
 async fn p20_a_stored_living_token_makes_ready_whatever_the_endpoint_does() {
     let script = Script::new(HOUR);
     script.state().delay = HOUR;
-    let entry = Entry { token: Some(record(9, "r9", HOUR)), ..Entry::default() };
-    let fixture = start(script, Some(entry)).await;
+    let stored = page(9, "r9", HOUR);
+    let fixture = start(script, Some(stored)).await;
     assert_eq!(fixture.tokens.current().await.expect("the stored token").generation, 9);
     assert!(fixture.readiness.is_ready());
     assert_eq!(fixture.script.calls(), 0);
@@ -236,15 +261,13 @@ async fn p20_a_stored_living_token_makes_ready_whatever_the_endpoint_does() {
 
 #[tokio::test(start_paused = true)]
 async fn p20_a_changed_seed_wins_and_an_unchanged_one_loses_to_the_store() {
-    let stored = record(2, "r2", Duration::ZERO);
-    let entry = Entry { token: Some(stored.clone()), ..Entry::default() };
-    let fixture = start(Script::new(HOUR), Some(entry)).await;
+    let stored = page(2, "r2", Duration::ZERO);
+    let fixture = start(Script::new(HOUR), Some(stored.clone())).await;
     fixture.tokens.current().await.expect("a token");
     assert_eq!(fixture.script.state().presented, ["r2"]);
 
-    let other_seed = Some(Secret::new("the seed before").fingerprint());
-    let entry = Entry { token: Some(Record { seed: other_seed, ..stored }), ..Entry::default() };
-    let fixture = start(Script::new(HOUR), Some(entry)).await;
+    let stored = Page { seeds: vec![Secret::new("the seed before").fingerprint()], ..stored };
+    let fixture = start(Script::new(HOUR), Some(stored)).await;
     fixture.tokens.current().await.expect("a token");
     assert_eq!(fixture.script.state().presented, ["seed"]);
 }
@@ -253,10 +276,10 @@ async fn p20_a_changed_seed_wins_and_an_unchanged_one_loses_to_the_store() {
 async fn p15_the_new_pair_is_in_the_store_before_a_request_sees_it() {
     let fixture = start(Script::new(HOUR), None).await;
     let live = fixture.tokens.current().await.expect("a token");
-    let entry = fixture.store.load("vendor").await.expect("loaded");
-    assert_eq!(entry.generation(), live.generation);
+    let page = fixture.stored().await;
+    assert_eq!(page.generation, live.generation);
     assert_eq!(fixture.stored_refresh_token().await, "r1");
-    assert!(entry.intent.is_none(), "the intent is closed with the save");
+    assert!(page.intent.is_none(), "the intent is closed with the save");
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,28 +290,28 @@ async fn p15_an_intent_is_noted_before_and_a_lost_answer_is_told_after_a_restart
     while fixture.script.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    let entry = fixture.store.load("vendor").await.expect("loaded");
-    let presented = entry.intent.clone().expect("an open intent").presented;
+    let page = fixture.stored().await;
+    let presented = page.intent.clone().expect("an open intent").presented;
     assert_eq!(presented, Secret::new("seed").fingerprint());
 
     // The process ends here; the next one finds the intent, and the vendor has rotated.
-    let token = Some(record(1, "seed", Duration::ZERO));
-    let intent = Some(Intent { presented, at: SystemTime::UNIX_EPOCH });
-    let entry = Entry { token, intent, ..entry };
+    let at = SystemTime::UNIX_EPOCH;
+    let intent = Some(Intent { presented, fence: 1, at, doubt: None });
+    let stored = Page { intent, fence: 1, ..self::page(1, "seed", Duration::ZERO) };
     let script = Script::new(HOUR).then(Err(Denied::Refused("spent".into())));
-    let fixture = start(script, Some(entry)).await;
+    let fixture = start(script, Some(stored)).await;
     let error = fixture.tokens.current().await.expect_err("lost").to_string();
-    assert!(error.contains("the answer to it was lost"), "{error}");
+    assert!(error.contains("the answer to that was lost"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn p15_an_open_intent_renews_a_token_that_may_be_dead_but_serves_it_meanwhile() {
-    let intent = Intent { presented: Secret::new("r5").fingerprint(), at: clock::wall() };
-    let entry =
-        Entry { token: Some(record(5, "r5", HOUR)), intent: Some(intent), ..Entry::default() };
+    let presented = Secret::new("r5").fingerprint();
+    let intent = Some(Intent { presented, fence: 1, at: clock::wall(), doubt: None });
+    let stored = Page { intent, fence: 1, ..page(5, "r5", HOUR) };
     let script = Script::new(HOUR);
     script.state().delay = SECOND;
-    let fixture = start(script, Some(entry)).await;
+    let fixture = start(script, Some(stored)).await;
     while fixture.tokens.cache.generation() == 0 {
         tokio::task::yield_now().await;
     }
@@ -340,14 +363,14 @@ async fn p16_calls_that_were_never_sent_are_not_booked() {
         advance(60 * SECOND).await;
     }
     // The last of them may still be under way.
-    let entry = loop {
-        let entry = fixture.store.load("vendor").await.expect("loaded");
-        if entry.intent.is_none() {
-            break entry;
+    let page = loop {
+        let page = fixture.stored().await;
+        if page.intent.is_none() {
+            break page;
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!(entry.ledger.used, 0);
+    assert_eq!(page.ledger.used, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,7 +379,7 @@ async fn p15_a_refusal_closes_the_intent_and_silence_leaves_it_open() {
     for (denied, open) in [(Denied::Refused("no".into()), false), (lost, true)] {
         let fixture = start(Script::new(HOUR).then(Err(denied)), None).await;
         fixture.tokens.current().await.expect_err("no token");
-        let entry = fixture.store.load("vendor").await.expect("loaded");
-        assert_eq!(entry.intent.is_some(), open);
+        let page = fixture.stored().await;
+        assert_eq!(page.intent.is_some(), open);
     }
 }

@@ -122,6 +122,7 @@ impl Renewal {
         let left = failure.until.duration_since(now).ok().filter(|left| !left.is_zero())?;
         let concerns = match self.task.reason {
             Reason::Manual => false,
+            _ if self.task.first => false,
             Reason::Rejected => true,
             _ => failure.outcome != Outcome::Same,
         };

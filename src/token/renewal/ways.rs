@@ -45,7 +45,13 @@ impl Renewal {
     pub(super) fn way(&self, rules: &Rules, page: &Page, now: SystemTime) -> Option<Way> {
         let refresh = refresh_tokens(rules, page, now).into_iter().find(|token| {
             let print = token.fingerprint();
-            let open = self.task.reason == Reason::Manual || !is_closed(page, print, now);
+            let open = match self.task.reason {
+                Reason::Manual => true,
+                _ if self.task.first => {
+                    page.refusal_of(print).is_none_or(|it| it.lost_at.is_none())
+                }
+                _ => !is_closed(page, print, now),
+            };
             open && !self.tried.contains(&print)
         });
         let mint = (rules.can_mint && !self.minted).then_some(Way::Mint);
@@ -59,6 +65,9 @@ impl Renewal {
 
     pub(super) fn interval_left(&self, rules: &Rules, page: &Page, now: SystemTime) -> Duration {
         let Some(last) = page.ledger.last_call else { return Duration::ZERO };
+        if self.waited == Some(last) {
+            return Duration::ZERO;
+        }
         // A call in the future was made by a clock that differs: it is taken to be now.
         let passed = now.duration_since(last).unwrap_or_default();
         rules.vendor_interval.saturating_sub(passed)

@@ -11,6 +11,7 @@ fn shape() -> AnswerShape {
         refresh_token: Some(pointer("/data/refresh_token")),
         expires_in: Some(pointer("/data/expires_in")),
         default_life: Duration::from_secs(600),
+        refresh_expires_in: None,
         refresh_token_life: None,
         error: vec![pointer("/code"), pointer("/msg")],
     }

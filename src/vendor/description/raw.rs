@@ -53,6 +53,7 @@ pub(super) struct Answer {
     pub(super) refresh_token: Option<String>,
     pub(super) expires_in: Option<String>,
     pub(super) default_life: Option<Span>,
+    pub(super) refresh_expires_in: Option<String>,
     pub(super) refresh_token_life: Option<Span>,
     pub(super) error: Option<Vec<String>>,
 }

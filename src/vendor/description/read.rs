@@ -149,6 +149,7 @@ impl Reader<'_> {
         };
         let refresh_token = optional("refresh_token", raw.refresh_token);
         let expires_in = optional("expires_in", raw.expires_in);
+        let refresh_expires_in = optional("refresh_expires_in", raw.refresh_expires_in);
         let error = raw.error.unwrap_or_default();
         let error = error
             .iter()
@@ -163,6 +164,7 @@ impl Reader<'_> {
             refresh_token,
             expires_in,
             default_life: raw.default_life.map_or(DEFAULT_LIFE, Duration::from),
+            refresh_expires_in,
             refresh_token_life: raw.refresh_token_life.map(Duration::from),
             error,
         })

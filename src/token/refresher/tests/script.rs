@@ -17,7 +17,6 @@ pub(super) struct State {
     pub(super) mints: usize,
     pub(super) issued: usize,
     pub(super) can_mint: bool,
-    pub(super) refresh_token_life: Option<Duration>,
     pub(super) life: Duration,
     pub(super) delay: Duration,
 }
@@ -63,10 +62,6 @@ impl TokenEndpoint for Script {
 
     fn can_mint(&self) -> bool {
         self.state().can_mint
-    }
-
-    fn refresh_token_life(&self) -> Option<Duration> {
-        self.state().refresh_token_life
     }
 
     fn credentials(&self) -> &Values {
