@@ -201,13 +201,19 @@ impl Page {
         if known.generation <= self.generation {
             return self;
         }
-        Page {
+        let mut page = Page {
             fence: self.fence.max(known.fence),
             lease: self.lease,
             ledger: self.ledger.later(known.ledger.clone()),
             seeds: merged(known.seeds.clone(), self.seeds),
             ..known.clone()
+        };
+        let obtained_at = |life: Option<Life>| life.map(|life| life.obtained_at);
+        if obtained_at(self.life) > obtained_at(known.life) {
+            // Had from what the store still knew: the vendor may count this refresh token.
+            page.spare(self.tokens.refresh);
         }
+        page
     }
 
     /// The page without times that only a wrong clock can have seen, if it has any: what they close
@@ -292,11 +298,15 @@ impl Page {
     pub fn spared(&self, gain: &Gain) -> Page {
         let mut page = self.clone();
         page.close(gain.fence);
-        if let Some(late) = gain.tokens.refresh.clone().filter(|late| !self.knows(late)) {
-            page.tokens.spares.insert(0, late);
-            page.tokens.spares.truncate(MOST_SPARES);
-        }
+        page.spare(gain.tokens.refresh.clone());
         page
+    }
+
+    fn spare(&mut self, token: Option<Secret>) {
+        if let Some(token) = token.filter(|token| !self.knows(token)) {
+            self.tokens.spares.insert(0, token);
+            self.tokens.spares.truncate(MOST_SPARES);
+        }
     }
 
     /// Whether this refresh token is one of the page's.

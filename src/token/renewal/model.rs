@@ -9,7 +9,9 @@
 mod actions;
 mod properties;
 mod replica;
+mod steps;
 mod tests;
+mod trace;
 mod vendor;
 mod world;
 
@@ -21,7 +23,7 @@ use crate::secret::Secret;
 
 use super::super::budget::Limits;
 use super::super::page::{Life, Page, Tokens};
-use super::Rules;
+use super::{Rules, Step};
 use actions::Action;
 use replica::Replica;
 use vendor::{LIFE, Rotation, Vendor, access, refresh_token};

@@ -6,9 +6,7 @@ use super::Protocol;
 use super::actions::{self, Action};
 use super::replica::{Replica, knows};
 use super::vendor::serial;
-use super::world::{
-    Faults, Kept, SERVED_FELL, SERVED_UNSAVED, SPENT_AGAIN, STORE_FELL, World,
-};
+use super::world::{Faults, Kept, SERVED_FELL, SERVED_UNSAVED, SPENT_AGAIN, STORE_FELL, World};
 
 pub(super) const NOTHING_LOST: &str = "the good refresh token is not lost, or the journal says so";
 pub(super) const STORE_ASCENDS: &str = "no older token replaces a newer in the store";
@@ -65,7 +63,8 @@ fn nothing_is_lost(protocol: &Protocol, world: &World) -> bool {
     }
     let noted = world.page.intent.is_some()
         || world.page.refusals.iter().any(|refusal| refusal.lost_at.is_some());
-    world.seen.lost && (noted || protocol.can_mint || forgets(world))
+    // A vendor that mints hands out another.
+    world.seen.lost && (noted || forgets(world)) || protocol.can_mint && world.used.sum() > 0
 }
 
 /// From here on nothing goes wrong any more, and time passes: what is the end?

@@ -16,6 +16,7 @@ pub(super) struct Replica {
     /// Processes before this one in the same place.
     pub(super) lives: u8,
     pub(super) is_up: bool,
+    pub(super) has_tried: bool,
     pub(super) known: Option<Page>,
     pub(super) unsaved: Option<Gain>,
     pub(super) unanswered: Option<u64>,
@@ -84,8 +85,7 @@ impl Replica {
             return Shown::default();
         };
         let living = page.is_living(now);
-        let wanted =
-            !living || page.is_doubtful() || rules.seed_is_new(&page) || page.unproven;
+        let wanted = !living || page.is_doubtful() || rules.seed_is_new(&page) || page.unproven;
         let published = living.then(|| self.publish(&page));
         self.known = Some(page);
         if wanted {
@@ -104,7 +104,10 @@ impl Replica {
             unsaved: self.unsaved.take(),
             unanswered: self.unanswered.take(),
             chance: u16::MAX,
+            worked: false,
+            first: !self.has_tried,
         });
+        self.has_tried = true;
         self.due = None;
         let revision = Kept::new(Page::default());
         self.run = Some(Run { machine, waits: Waits::Step(step), revision });
@@ -116,7 +119,8 @@ impl Replica {
         if let Heard::Page(page) | Heard::Stale(page) = &heard {
             run.revision = Kept::new(page.clone());
         }
-        if let (Flaw::TakesLatePairs, Stage::Keeping { gain, .. }) = (flaw, &mut run.machine.stage) {
+        if let (Flaw::TakesLatePairs, Stage::Keeping { gain, .. }) = (flaw, &mut run.machine.stage)
+        {
             gain.base = u64::MAX;
         }
         let mut shown = Shown::default();
@@ -220,7 +224,9 @@ impl Replica {
                 Stage::Keeping { gain, .. } | Stage::Sparing { gain, .. } => in_gain(gain),
                 _ => false,
             };
-            answered || kept || run.machine.task.unsaved.as_ref().is_some_and(in_gain)
+            answered
+                || kept
+                || run.machine.task.unsaved.as_ref().is_some_and(in_gain)
                 || in_page(&run.machine.task.known)
                 || in_page(&run.machine.seen)
         };

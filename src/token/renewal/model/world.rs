@@ -122,7 +122,7 @@ impl World {
     /// A replica hears what came of its step, and what it does then is looked at.
     pub(super) fn tell(&mut self, protocol: &Protocol, place: usize, heard: Heard, over: bool) {
         let rules = self.rules(protocol, place);
-        let now = Now { wall: self.wall(), lease_is_over: over };
+        let now = Now { wall: self.wall(), lease_is_over: over, rest: None };
         let before = self.replicas[place].serves;
         let shown = self.change(place, |it| it.hear(&rules, heard, now, protocol.flaw));
         self.look(before, shown);
