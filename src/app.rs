@@ -23,7 +23,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
 use crate::token::provider;
 use crate::token::store::file::FileStore;
+use crate::token::store::kubernetes::KubernetesStore;
 use crate::token::store::memory::MemoryStore;
+use crate::token::store::redis::RedisStore;
 use crate::token::store::seal::Vault;
 use crate::token::store::{Store, StoreError};
 use crate::upstream::tls;
@@ -52,6 +54,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the store's TLS")]
+    StoreTls(#[source] tls::TlsError),
     #[error("upstream {upstream}")]
     Tls {
         upstream: String,
@@ -85,7 +89,8 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
-    let store = Arc::new(open_store(&config.store)?.measured(metrics.store()));
+    let store = open_store(&config.store, Opener::Gateway)?;
+    let store = Arc::new(store.measured(metrics.store()));
     let process = process_name();
     let shared = Shared {
         store: store.clone(),
@@ -184,14 +189,38 @@ impl Drop for Gateway {
     }
 }
 
-/// The store that a config names, with its seal.
+/// Who opens a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// It keeps the store for its life.
+    Gateway,
+    /// It reads and replaces a page, though a gateway may run.
+    Command,
+}
+
+/// The store that the config names, with its seal. One that lies elsewhere is not asked yet.
 ///
 /// # Errors
-/// When it is in use, or damaged.
-pub fn open_store(config: &StoreConfig) -> Result<Store, StoreError> {
+/// When others have a file who do not share it, or it is damaged, or TLS cannot be set up.
+pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartError> {
     let store: Store = match &config.place {
-        StorePlace::File { path } => FileStore::open(path)?.into(),
+        StorePlace::File { path, share } => match (opener, share) {
+            (Opener::Gateway, false) => FileStore::open(path)?,
+            (Opener::Gateway, true) => FileStore::share(path)?,
+            (Opener::Command, _) => FileStore::visit(path)?,
+        }
+        .into(),
         StorePlace::Memory => MemoryStore::default().into(),
+        StorePlace::Redis { redis, tls } => {
+            let tls = tls.as_ref().map(|files| tls::client_config(files, false)).transpose();
+            RedisStore::new(redis.clone(), tls.map_err(StartError::StoreTls)?).into()
+        }
+        StorePlace::Kubernetes { kubernetes, tls } => {
+            // A cluster has an authority of its own, and no other may vouch for its server.
+            let no_others = tls.ca_file.is_some();
+            let tls = tls::client_config(tls, no_others).map_err(StartError::StoreTls)?;
+            KubernetesStore::new(kubernetes.clone(), tls)?.into()
+        }
     };
     Ok(store.sealed(Vault::new(&config.keys)))
 }

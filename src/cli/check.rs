@@ -1,6 +1,6 @@
 //! `tokenward check`: every mistake in a config, or none.
 
-use crate::config::{StorePlace, parse};
+use crate::config::parse;
 
 use super::{ConfigFile, Failure, environment};
 
@@ -14,10 +14,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     if let Some(gateway) = &config.gateway {
         println!("  gateway   {gateway}");
     }
-    match &config.store.place {
-        StorePlace::File { path } => println!("  store     {}", path.display()),
-        StorePlace::Memory => println!("  store     memory: tokens end with the process"),
-    }
+    println!("  store     {}", config.store.place);
     if let Some(key) = config.store.keys.first() {
         let older = config.store.keys.len() - 1;
         println!("  sealed    with the key {}; {older} older ones open, too", key.id());

@@ -3,14 +3,17 @@
 //! Nothing here waits or calls: the refresher, the model and the simulation all change pages by
 //! these steps alone.
 
+mod by_hand;
+mod mended;
+
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{self, rfc3339};
+use crate::clock::rfc3339;
 use crate::secret::{Fingerprint, Secret};
 
-use super::budget::{Ledger, Limits};
+use super::budget::Ledger;
 use super::deaths::{self, Death};
 use super::{Outcome, Reason};
 
@@ -194,40 +197,6 @@ impl Page {
         self.refusals.iter().find(|refusal| refusal.token == token)
     }
 
-    /// A store that has lost its last writes gets them back from a replica that knows more. Who
-    /// holds the lease, and what has been spent, the store knows best.
-    #[must_use]
-    pub fn restored(self, known: &Page) -> Page {
-        if known.generation <= self.generation {
-            return self;
-        }
-        let mut page = Page {
-            fence: self.fence.max(known.fence),
-            lease: self.lease,
-            ledger: self.ledger.later(known.ledger.clone()),
-            seeds: merged(known.seeds.clone(), self.seeds),
-            ..known.clone()
-        };
-        let obtained_at = |life: Option<Life>| life.map(|life| life.obtained_at);
-        if obtained_at(self.life) > obtained_at(known.life) {
-            // Had from what the store still knew: the vendor may count this refresh token.
-            page.spare(self.tokens.refresh);
-        }
-        page
-    }
-
-    /// The page without times that only a wrong clock can have seen, if it has any: what they close
-    /// would stay closed until the clock is there. Clocks of replicas may differ a little.
-    pub fn corrected(&self, limits: &Limits, now: SystemTime) -> Option<Page> {
-        let limit = now + LARGEST_SKEW;
-        let mut page = self.clone();
-        page.ledger = limits.corrected(&self.ledger, now, limit);
-        for refusal in page.refusals.iter_mut().filter(|refusal| refusal.at > limit) {
-            refusal.at = clock::whole_millis(now);
-        }
-        (page != *self).then_some(page)
-    }
-
     /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
     /// held already is kept.
     #[must_use]
@@ -267,6 +236,7 @@ impl Page {
     pub fn gained(&self, gain: &Gain) -> Page {
         let mut page = self.clone();
         let same = self.tokens.access == gain.tokens.access;
+        let by_hand = self.tokens.refresh.clone().filter(|_| self.is_unpresented(gain.fence));
         page.tokens = gain.tokens.clone();
         page.life = Some(gain.life);
         page.seeds = merged(page.seeds, gain.seed.into_iter().collect());
@@ -274,6 +244,10 @@ impl Page {
         page.refusals.clear();
         page.failure = None;
         page.close(gain.fence);
+        if let Some(token) = by_hand {
+            // It was put in while the call was under way, and its turn comes next.
+            page = page.seeded(token);
+        }
         if !same {
             page.generation += 1;
             page.count(gain);
@@ -330,6 +304,9 @@ impl Page {
         });
         if page.refusals.len() > MOST_REFUSALS {
             page.refusals.remove(0);
+        }
+        if page.tokens.refresh.as_ref().is_some_and(|own| own.fingerprint() == token) {
+            page.unproven = false;
         }
         page.close(fence);
         page

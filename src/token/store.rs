@@ -4,14 +4,20 @@
 //! still the one that was read. Leases, fences, journal and budget are part of the page (see
 //! [`page`](super::page)), so every kind of store has them alike.
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod file;
 mod health;
+pub mod kubernetes;
 pub mod memory;
+pub mod redis;
 pub mod seal;
 mod written;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use tracing::{info, warn};
@@ -22,7 +28,9 @@ use super::page::Page;
 use file::FileStore;
 pub use health::Condition;
 use health::Health;
+use kubernetes::KubernetesStore;
 use memory::MemoryStore;
+use redis::RedisStore;
 use seal::{Sealing, Unsealed, Vault};
 pub use written::{Unreadable, Written};
 
@@ -116,7 +124,9 @@ pub struct Store {
 #[derive(Debug)]
 enum Kind {
     File(FileStore),
+    Kubernetes(KubernetesStore),
     Memory(MemoryStore),
+    Redis(RedisStore),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,12 +143,23 @@ pub enum StoreError {
         path.display()
     )]
     Damaged { path: PathBuf, problem: String },
+    #[error("{}: in use by another tokenward ({holder}): {advice}", path.display())]
+    Held { path: PathBuf, holder: String, advice: &'static str },
     #[error(
-        "{}: in use by another tokenward (pid {holder}); stop it, or give this one another \
-         `store.path`",
-        path.display()
+        "{}: another process has been about to write it for {}, as its lock file (.write) says",
+        path.display(),
+        humantime::format_duration(*waited)
     )]
-    Held { path: PathBuf, holder: String },
+    Busy { path: PathBuf, waited: std::time::Duration },
+    #[error("the store at {server} {problem}")]
+    Unavailable {
+        /// Without a password.
+        server: String,
+        /// A clause about it, and what helps.
+        problem: String,
+    },
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::ApiError),
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
@@ -161,9 +182,21 @@ impl From<FileStore> for Store {
     }
 }
 
+impl From<KubernetesStore> for Store {
+    fn from(store: KubernetesStore) -> Self {
+        Self::new(Kind::Kubernetes(store))
+    }
+}
+
 impl From<MemoryStore> for Store {
     fn from(store: MemoryStore) -> Self {
         Self::new(Kind::Memory(store))
+    }
+}
+
+impl From<RedisStore> for Store {
+    fn from(store: RedisStore) -> Self {
+        Self::new(Kind::Redis(store))
     }
 }
 
@@ -198,14 +231,18 @@ impl Pages for Store {
     async fn changed(&self, name: &str) {
         match &self.backend {
             Kind::File(store) => store.changed(name).await,
+            Kind::Kubernetes(store) => store.changed(name).await,
             Kind::Memory(store) => store.changed(name).await,
+            Kind::Redis(store) => store.changed(name).await,
         }
     }
 
     fn poll(&self) -> std::time::Duration {
         match &self.backend {
             Kind::File(store) => store.poll(),
+            Kind::Kubernetes(store) => store.poll(),
             Kind::Memory(store) => store.poll(),
+            Kind::Redis(store) => store.poll(),
         }
     }
 }
@@ -242,8 +279,11 @@ impl Store {
         let opened = self.vault.open(name, written).map_err(Unreadable::from);
         let opened = opened.and_then(|(written, sealing)| Ok((written.page()?, sealing)));
         self.health.opened(name, opened.as_ref().map(|_| ()));
-        let (page, sealing) =
+        let (mut page, sealing) =
             opened.map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
+        if self.backend.is_left_over(name, revision) {
+            page.lease = None;
+        }
         Ok((Seen { page, revision }, sealing))
     }
 
@@ -290,21 +330,32 @@ impl Kind {
     fn name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
+            Self::Kubernetes(_) => "kubernetes",
             Self::Memory(_) => "memory",
+            Self::Redis(_) => "redis",
         }
+    }
+
+    /// Whether nobody lives who could hold a lease in this page.
+    fn is_left_over(&self, name: &str, revision: Revision) -> bool {
+        matches!(self, Self::File(store) if store.is_left_over(name, revision))
     }
 
     async fn read(&self, name: &str) -> Result<Option<Written>, StoreError> {
         match self {
             Self::File(store) => store.read(name).await,
+            Self::Kubernetes(store) => store.read(name).await,
             Self::Memory(store) => store.read(name).await,
+            Self::Redis(store) => store.read(name).await,
         }
     }
 
     async fn write(&self, name: &str, seen: Revision, next: Written) -> Result<Wrote, StoreError> {
         match self {
             Self::File(store) => store.write(name, seen, next).await,
+            Self::Kubernetes(store) => store.write(name, seen, next).await,
             Self::Memory(store) => store.write(name, seen, next).await,
+            Self::Redis(store) => store.write(name, seen, next).await,
         }
     }
 }
@@ -315,5 +366,19 @@ impl Revision {
     /// One that no write before it has had.
     pub fn fresh() -> Self {
         Self(fastrand::u64(1..))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
     }
 }

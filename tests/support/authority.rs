@@ -62,6 +62,12 @@ impl Authority {
         builder.with_single_cert(vec![certificate.der().clone()], key).expect("a server's config")
     }
 
+    /// A server's certificate and its key, in PEM.
+    pub fn server_pem(&self, names: &[&str]) -> (String, String) {
+        let (certificate, key) = self.issue(names, ExtendedKeyUsagePurpose::ServerAuth, |_| {});
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// A client's certificate and its key, in PEM.
     pub fn client(&self, name: &str) -> (String, String) {
         let (certificate, key) = self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth, |_| {});

@@ -22,11 +22,14 @@ pub struct Stage {
     pub gateway: Gateway,
     /// Both vendors, where the stage was built with them.
     pub sandbox: Arc<Sandbox>,
+    vendors: SocketAddr,
 }
 
 /// A stage to be.
 pub struct Plan {
     vendors: Option<SocketAddr>,
+    /// Simulated vendors that there are already.
+    sandbox: Option<Arc<Sandbox>>,
     settings: Settings,
     config: Table,
     waits: bool,
@@ -39,7 +42,13 @@ impl Stage {
     }
 
     pub fn plan() -> Plan {
-        Plan { vendors: None, settings: Settings::default(), config: Table::new(), waits: true }
+        Plan {
+            vendors: None,
+            sandbox: None,
+            settings: Settings::default(),
+            config: Table::new(),
+            waits: true,
+        }
     }
 
     /// One request over a connection of its own, as these bytes.
@@ -123,6 +132,12 @@ impl Plan {
         self
     }
 
+    /// The same simulated vendors as another gateway's.
+    pub fn beside(mut self, stage: &Stage) -> Self {
+        (self.vendors, self.sandbox) = (Some(stage.vendors), Some(stage.sandbox.clone()));
+        self
+    }
+
     /// How the simulated vendors behave.
     pub fn sandbox(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
@@ -142,12 +157,13 @@ impl Plan {
     }
 
     pub async fn start(self) -> Stage {
-        let sandbox = Sandbox::new(self.settings.clone());
+        let sandbox = self.sandbox.unwrap_or_else(|| Sandbox::new(self.settings.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let own = listener.local_addr().expect("an address");
         tokio::spawn(sandbox.clone().serve(listener, CancellationToken::new()));
 
-        let mut config = usual_config(self.vendors.unwrap_or(own), &self.settings);
+        let vendors = self.vendors.unwrap_or(own);
+        let mut config = usual_config(vendors, &self.settings);
         lay_over(&mut config, self.config);
         let (document, mut report) = Document::parse("test.toml", config.to_string());
         let config = parse::config(&document, Path::new(env!("CARGO_MANIFEST_DIR")), &mut report);
@@ -156,7 +172,7 @@ impl Plan {
         if self.waits {
             until("a token of every upstream", || gateway.readiness.is_ready()).await;
         }
-        Stage { gateway, sandbox }
+        Stage { gateway, sandbox, vendors }
     }
 }
 

@@ -6,9 +6,13 @@ mod redis;
 
 use std::time::Duration;
 
-use crate::config::raw::{RawStore, StoreKind};
+use crate::causes::causes;
+use crate::config::raw::{RawStore, RawStoreTls, StoreKind};
+use crate::config::secrets::SecretSource;
 use crate::config::{StoreConfig, StorePlace};
+use crate::secret::Secret;
 use crate::token::store::seal::Key;
+use crate::upstream::tls;
 
 use super::Parser;
 
@@ -57,6 +61,47 @@ impl Parser<'_> {
                 self.note(&["store", key], format!("only a {kinds} store has `store.{key}`"));
             }
         }
+    }
+
+    /// The secret under a key of the table `store`.
+    fn store_secret(&mut self, key: &str, source: &SecretSource) -> Option<Secret> {
+        match source.resolve(self.folder, |name| std::env::var_os(name)) {
+            Ok(found) => {
+                if let Some(file) = found.readable_by_others {
+                    let file = file.display();
+                    let warning = format!("{file} can be read by others: chmod 600 {file}");
+                    self.warnings.push(warning);
+                }
+                Some(found.secret)
+            }
+            Err(error) => {
+                self.note(&["store", key], error.to_string());
+                None
+            }
+        }
+    }
+
+    /// `None`: nothing is said of TLS. Files are tried now, so that a wrong one is shown in its
+    /// place.
+    fn store_tls(&mut self, raw: &RawStoreTls) -> Option<tls::Config> {
+        let RawStoreTls { ca_file, client_cert, client_key } = raw;
+        if ca_file.is_none() && client_cert.is_none() && client_key.is_none() {
+            return None;
+        }
+        if client_cert.is_some() != client_key.is_some() {
+            let problem = "a client certificate needs both `client_cert` and `client_key`";
+            self.note(&["store", "tls"], problem);
+        }
+        let in_folder = |path: &Option<_>| path.as_ref().map(|path| self.folder.join(path));
+        let config = tls::Config {
+            ca_file: in_folder(ca_file),
+            client_cert: in_folder(client_cert).zip(in_folder(client_key)),
+            min_version: tls::Version::default(),
+        };
+        if let Err(error) = tls::check(&config) {
+            self.note(&["store", "tls", error.key()], causes(&error));
+        }
+        Some(config)
     }
 
     /// The first seals, all open.

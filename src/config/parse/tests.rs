@@ -23,7 +23,7 @@ credentials.client_id = \"c\"
 fn p32_the_least_config_has_careful_defaults() {
     let config = parse(ADS).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(config.admin.to_string(), "127.0.0.1:9464");
-    let crate::config::StorePlace::File { path } = &config.store.place else {
+    let crate::config::StorePlace::File { path, .. } = &config.store.place else {
         panic!("{:?}", config.store)
     };
     assert!(path.ends_with("tokens.json"));
@@ -115,5 +115,99 @@ fn p32_all_mistakes_are_told_at_once() {
     let shown = mistake(&text);
     for part in ["`listen`", "unknown key `ca`", "this is not a method", "3 mistakes"] {
         assert!(shown.contains(part), "{part:?} is not in:\n{shown}");
+    }
+}
+
+const REDIS: &str = "[store]\nkind = \"redis\"\n";
+
+#[test]
+fn p32_a_redis_store_is_read_from_its_url_or_its_sentinels() {
+    use crate::token::store::redis::{Place, Server};
+    for (keys, server, database, tls) in [
+        ("url = \"redis://a.test\"", "a.test:6379", 0, false),
+        ("url = \"rediss://[::1]:7000/3\"", "[::1]:7000", 3, true),
+        ("url = \"unix:/run/r.sock?db=2\"", "unix:/run/r.sock", 2, false),
+        ("url = \"unix:///run/r.sock\"", "unix:/run/r.sock", 0, false),
+        (
+            "sentinels = [\"a.test\", \"[::1]:7\"]\nmaster = \"m\"",
+            "m (by the sentinels a.test:26379, [::1]:7)",
+            0,
+            false,
+        ),
+        (
+            "sentinels = [\"rediss://a.test:5\"]\nmaster = \"m\"",
+            "m (by the sentinels a.test:5)",
+            0,
+            true,
+        ),
+    ] {
+        let config = parse(&format!("{REDIS}{keys}\n{ADS}"));
+        let config = config.unwrap_or_else(|report| panic!("{keys}: {report}"));
+        let crate::config::StorePlace::Redis { redis, tls: found } = config.store.place else {
+            panic!("{keys}")
+        };
+        assert_eq!((redis.server.to_string().as_str(), redis.database), (server, database));
+        assert_eq!((found.is_some(), redis.key_prefix.as_str()), (tls, "tokenward:"));
+    }
+    let text = format!("{REDIS}url = \"redis://me%40x:p%3Ass@a.test/1\"\n{ADS}");
+    let config = parse(&text).unwrap_or_else(|report| panic!("{report}"));
+    let crate::config::StorePlace::Redis { redis, .. } = config.store.place else { panic!() };
+    let exposed = |secret: Option<crate::secret::Secret>| secret.map(|s| s.expose().to_owned());
+    assert_eq!(exposed(redis.username).as_deref(), Some("me@x"));
+    assert_eq!(exposed(redis.password).as_deref(), Some("p:ss"));
+    let Server::At(Place::Tcp { host, .. }) = redis.server else { panic!() };
+    assert_eq!(host, "a.test");
+}
+
+#[test]
+fn p32_mistakes_in_a_redis_store_are_shown_without_its_password() {
+    let secret = "hidden-redis-password";
+    let url = |url: &str| format!("url = \"{url}\"");
+    for (keys, expected) in [
+        (String::new(), "a redis store needs `store.url`, or `store.sentinels`"),
+        (url(&format!("http://:{secret}@a.test")), "this is not the URL of a Redis server"),
+        (url(&format!(":{secret}@a.test")), "lacks its scheme"),
+        (url(&format!("redis://:{secret}@a.test:99999")), "this is no URL"),
+        (url(&format!("redis://:{secret}@a.test/one")), "the database is a number"),
+        (url(&format!("rediss://:{secret}@a.test#insecure")), "no `?` and no `#`"),
+        (url("redis:///1"), "lacks its host"),
+        (url("rediss://a..test"), "no certificate can have the name"),
+        (url("unix:run/r.sock"), "begins with `/`"),
+        (url("unix:/r.sock?pass=x"), "only `?db=`"),
+        (
+            format!("url = \"redis://:{secret}@a.test\"\npassword = \"{secret}\""),
+            "`store.url` has a password already",
+        ),
+        (url("redis://me@a.test"), "give `store.password`"),
+        (
+            "url = \"redis://a.test\"\npassword = { env = \"NOT_SET_ANYWHERE\" }".to_owned(),
+            "NOT_SET_ANYWHERE is not set",
+        ),
+        (
+            "url = \"redis://a.test\"\nsentinels = [\"a.test\"]".to_owned(),
+            "`store.url` or `store.sentinels`, not both",
+        ),
+        ("url = \"redis://a.test\"\nmaster = \"m\"".to_owned(), "give `store.sentinels`"),
+        ("sentinels = [\"a.test\"]".to_owned(), "`store.master` is missing"),
+        ("sentinels = []\nmaster = \"m\"".to_owned(), "there is no sentinel in it"),
+        (
+            format!("sentinels = [\":{secret}@a.test\"]\nmaster = \"m\""),
+            "a sentinel is `host:port`",
+        ),
+        ("sentinels = [\"a.test\", \"rediss://b.test\"]\nmaster = \"m\"".to_owned(), "or to none"),
+        ("url = \"redis://a.test\"\nkey_prefix = \"a{b\"".to_owned(), "without spaces, braces"),
+        (
+            "url = \"rediss://a.test\"\ntls.ca_file = \"none.pem\"".to_owned(),
+            "none.pem: cannot be read",
+        ),
+        (
+            "url = \"rediss://a.test\"\ntls.client_key = \"none.pem\"".to_owned(),
+            "both `client_cert` and `client_key`",
+        ),
+        ("url = \"redis://a.test\"\ntls.ca_file = \"none.pem\"".to_owned(), "with rediss://"),
+    ] {
+        let shown = mistake(&format!("{REDIS}{keys}\n{ADS}"));
+        assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+        assert!(!shown.contains(secret), "{shown}");
     }
 }

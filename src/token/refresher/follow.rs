@@ -57,7 +57,8 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let news = page.unproven.then(|| page.tokens.refresh.as_ref().map(Secret::fingerprint));
         let gain = self.known.as_ref().map(|known| known.life) != Some(page.life);
         let newer = page.generation > before;
-        if self.is_living(&page) && (newer || gain) && self.publish(&page).is_ok() && newer {
+        let published = self.is_living(&page) && (newer || gain) && self.publish(&page).is_ok();
+        if published && newer {
             self.failure = None;
             let (reason, outcome) = (Reason::Store.as_str(), Outcome::Adopted.as_str());
             self.metrics.adopted(reason, outcome);
@@ -65,6 +66,10 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                 generation = page.generation, "a newer token was found in the store");
         }
         self.known = Some(page);
+        if news.is_none() {
+            // The same may be put in again.
+            self.noticed = None;
+        }
         if let Some(noticed) = news.filter(|noticed| *noticed != self.noticed) {
             info!(upstream = %self.config.upstream, "a refresh token was put into the store by hand");
             self.noticed = noticed;

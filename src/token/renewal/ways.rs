@@ -1,5 +1,5 @@
-//! The order of hope: a new seed, what the store has, what came too late to be the store's own; then
-//! the credentials alone, for vendors that mint; then a person.
+//! The order of hope: what a person has put into the store, a new seed, what the store has, what came
+//! too late to be the store's own; then the credentials alone, for vendors that mint; then a person.
 
 use std::time::{Duration, SystemTime};
 
@@ -100,7 +100,13 @@ impl Renewal {
                  presented at {}, and the answer to that was lost. It is not presented again: {remedy}",
                 humantime::format_rfc3339_seconds(lost)
             ),
-            None => format!("the refresh token was refused{told} at {at}: {remedy}"),
+            None => {
+                let lapsed = lapsed_at(page, now).map_or_else(String::new, |end| {
+                    let end = humantime::format_rfc3339_seconds(end);
+                    format!(", because it has lapsed at {end}")
+                });
+                format!("the refresh token was refused{told} at {at}{lapsed}: {remedy}")
+            }
         };
         let opens = known.iter().filter_map(|token| page.refusal_of(token.fingerprint()));
         let opens = opens.filter_map(|refusal| refusal.opens_at()?.duration_since(now).ok()).min();
@@ -114,16 +120,23 @@ fn refresh_tokens(rules: &Rules, page: &Page, now: SystemTime) -> Vec<Secret> {
     if !rules.can_refresh {
         return Vec::new();
     }
-    let lapsed = page.life.and_then(|life| life.refresh_expires_at).is_some_and(|end| end <= now);
+    let lapsed = lapsed_at(page, now).is_some();
     // Where nothing else is left, one that has lapsed by our clock is tried all the same.
     let stored = page.tokens.refresh.as_ref().filter(|_| !(lapsed && rules.can_mint));
+    let by_hand = stored.filter(|_| page.unproven);
+    let new = new_seed(rules, page);
     let mut tokens: Vec<Secret> = Vec::new();
-    for token in new_seed(rules, page).into_iter().chain(stored).chain(&page.tokens.spares) {
+    for token in by_hand.into_iter().chain(new).chain(stored).chain(&page.tokens.spares) {
         if !tokens.contains(token) {
             tokens.push(token.clone());
         }
     }
     tokens
+}
+
+/// When the page's refresh token has lapsed, if it has.
+fn lapsed_at(page: &Page, now: SystemTime) -> Option<SystemTime> {
+    page.life?.refresh_expires_at.filter(|end| *end <= now)
 }
 
 /// The configured seed, if the operator has changed it since the last success.

@@ -1,121 +1,235 @@
-//! One JSON file, replaced as a whole.
+//! One JSON file, replaced as a whole, for one gateway or for several on one machine.
 //!
-//! A save writes `<path>.new` (mode 0600), flushes it, renames it over the old file and flushes the
-//! folder, so that a crash at any instant leaves the old pages or the new ones. A
-//! lock file keeps a second process away.
+//! A gateway holds `<path>.lock` for as long as it lives, alone or (`store.share`) with others.
+//! Whoever replaces a page, `tokenward seed` too, holds `<path>.write` from the reading of the file
+//! to its replacement; readers hold nothing, since a file that was replaced is whole.
+
+mod book;
+mod disk;
+mod format;
+mod lock;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use zeroize::Zeroizing;
-
-use crate::secret::Secret;
+use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
 
 use super::{Backend, Revision, StoreError, Written, Wrote};
+use book::Book;
+use disk::RealDisk;
+use lock::{Claim, Turn};
 
-/// The pages of every upstream in one file. This process alone writes it while this value lives.
-#[derive(Clone, Debug)]
-pub struct FileStore {
-    inner: Arc<Inner>,
-}
-
+/// The pages of every upstream in one file.
 #[derive(Debug)]
-struct Inner {
+pub struct FileStore {
     path: PathBuf,
-    /// Saves of several upstreams follow one another: each rewrites the file.
-    pages: Mutex<Pages>,
-    /// Locked; the lock ends with the process, however that ends.
-    _lock: File,
+    book: Arc<tokio::sync::Mutex<Book<RealDisk>>>,
+    /// Writes of this process follow one another before they meet those of others.
+    writing: Arc<tokio::sync::Mutex<()>>,
+    /// Somebody in this process has written, or has seen that somebody else has.
+    changes: Notify,
+    known: Mutex<Known>,
+    /// What stood there when nobody had the file: no lease in it has a living holder.
+    found: BTreeMap<String, Revision>,
+    /// `None`: a visitor.
+    claim: Option<Claim>,
+    share: bool,
 }
 
-type Pages = BTreeMap<String, Written>;
-
-/// The file's content: the pages, as text, and that text's checksum.
-#[derive(Serialize, Deserialize)]
-struct Envelope<'a> {
-    format: u32,
-    sha256: String,
-    #[serde(borrow)]
-    pages: &'a RawValue,
-}
-
-/// One page in the file.
-#[derive(Serialize, Deserialize)]
-struct Sheet<'a> {
-    revision: Revision,
-    generation: u64,
-    fence: u64,
-    #[serde(borrow)]
-    page: &'a RawValue,
-    #[serde(borrow)]
-    tokens: &'a RawValue,
+#[derive(Debug, Default)]
+struct Known {
+    /// Of each page, the last revision that was read or written here.
+    revisions: BTreeMap<String, Revision>,
+    /// When anything moved last.
+    moved_at: Option<Instant>,
 }
 
 impl FileStore {
-    /// Locks and reads the file. It need not exist yet; its folder must.
+    /// For one gateway, which keeps others away. The file need not exist yet; its folder must.
     ///
     /// # Errors
-    /// When another process holds it, or what stands there is not a store.
+    /// When another gateway has the file, or what stands there is not a store.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let path = path.into();
-        let lock = lock(&path)?;
-        let pages = read(&path)?;
-        Ok(Self { inner: Arc::new(Inner { path, pages: Mutex::new(pages), _lock: lock }) })
+        Self::claimed(path.into(), false)
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// For several gateways on one machine, which agree by leases as replicas do.
+    ///
+    /// # Errors
+    /// When a gateway has the file alone, or what stands there is not a store.
+    pub fn share(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::claimed(path.into(), true)
+    }
+
+    /// For a command that reads or replaces a page, whoever has the file.
+    ///
+    /// # Errors
+    /// When what stands there is not a store.
+    pub fn visit(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let path = real(path.into());
+        let mut book = Book::new(RealDisk, path.clone());
+        book.look()?;
+        Ok(Self::new(path, book, false))
+    }
+
+    fn claimed(path: PathBuf, share: bool) -> Result<Self, StoreError> {
+        let path = real(path);
+        let claim = Claim::take(&path, share)?;
+        let mut book = Book::new(RealDisk, path.clone());
+        book.look()?;
+        warn_if_exposed(&path);
+        let first = book.pages().iter().filter(|_| claim.is_first());
+        let found = first.map(|(name, page)| (name.clone(), page.revision)).collect();
+        // Others may take leases from here on.
+        claim.settle(&path)?;
+        Ok(Self { found, claim: Some(claim), ..Self::new(path, book, share) })
+    }
+
+    fn new(path: PathBuf, book: Book<RealDisk>, share: bool) -> Self {
+        Self {
+            path,
+            book: Arc::new(tokio::sync::Mutex::new(book)),
+            writing: Arc::default(),
+            changes: Notify::new(),
+            known: Mutex::default(),
+            found: BTreeMap::new(),
+            claim: None,
+            share,
+        }
+    }
+
+    /// Whether the page has not been touched since a time at which no gateway had the file. A lease
+    /// in it is over: its holder is dead.
+    pub(super) fn is_left_over(&self, name: &str, revision: Revision) -> bool {
+        self.claim.is_some() && self.found.get(name) == Some(&revision)
+    }
+
+    /// Works with the file where blocking is allowed. A disk that does not answer is given up, and
+    /// holds up one thread, not one for every try.
+    async fn work<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut Book<RealDisk>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let inner = self.inner.clone();
-        let path = inner.path.clone();
-        tokio::task::spawn_blocking(move || act(&inner)).await.unwrap_or_else(|error| {
-            Err(StoreError::Io { path, doing: "the work", source: io::Error::other(error) })
-        })
+        let book = self.book.clone();
+        let working = async move {
+            let mut book = book.lock_owned().await;
+            tokio::task::spawn_blocking(move || work(&mut book)).await
+        };
+        let failed = |source| StoreError::Io { path: self.path.clone(), doing: "the work", source };
+        match timeout(LONGEST_WORK, working).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(failed(io::Error::other(error))),
+            Err(_) => Err(failed(io::Error::new(io::ErrorKind::TimedOut, "the disk is silent"))),
+        }
+    }
+
+    /// Looks whether the file has changed, and takes from it.
+    async fn look<T: Send + 'static>(
+        &self,
+        take: impl FnOnce(&Book<RealDisk>) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let looked = self.work(move |book| Ok((book.look()?, take(book)))).await;
+        let (changed, taken) = looked?;
+        if changed {
+            self.moved();
+        }
+        Ok(taken)
+    }
+
+    /// Waits until nobody else writes: a short while, as nobody does anything slow then.
+    async fn turn(&self) -> Result<(OwnedMutexGuard<()>, Turn), StoreError> {
+        let taking = async {
+            let own = self.writing.clone().lock_owned().await;
+            loop {
+                let path = self.path.clone();
+                let tried = tokio::task::spawn_blocking(move || Turn::take(&path)).await;
+                match tried {
+                    Ok(Ok(Some(turn))) => return Ok((own, turn)),
+                    Ok(Ok(None)) => sleep(AGAIN.mul_f64(0.5 + fastrand::f64())).await,
+                    Ok(Err(error)) => return Err(error),
+                    Err(error) => {
+                        let (path, source) = (self.path.clone(), io::Error::other(error));
+                        return Err(StoreError::Io { path, doing: "the work", source });
+                    }
+                }
+            }
+        };
+        let busy = || StoreError::Busy { path: self.path.clone(), waited: LONGEST_TURN };
+        timeout(LONGEST_TURN, taking).await.unwrap_or_else(|_| Err(busy()))
+    }
+
+    fn moved(&self) {
+        self.known().moved_at = Some(Instant::now());
+        self.changes.notify_waiters();
+    }
+
+    fn is_known(&self, name: &str, revision: Revision) -> bool {
+        self.known().revisions.get(name).copied().unwrap_or_default() == revision
+    }
+
+    fn knows(&self, name: &str, revision: Revision) {
+        self.known().revisions.insert(name.to_owned(), revision);
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long until the file is looked at again. One gateway after another acts within moments,
+    /// and then nothing happens for hours.
+    fn pause(&self) -> Duration {
+        let moved = self.known().moved_at.is_some_and(|at| at.elapsed() < LIVELY_FOR);
+        if self.share && moved { LIVELY } else { CALM }
     }
 }
 
 impl Backend for FileStore {
     async fn read(&self, name: &str) -> Result<Option<Written>, StoreError> {
-        let name = name.to_owned();
-        self.blocking(move |inner| {
-            // What is on disk is asked again: it is what a restart would find. Not while a save is
-            // under way: its page would be forgotten here, and be overwritten by the next save.
-            let mut pages = inner.pages();
-            *pages = read(&inner.path)?;
-            Ok(pages.get(&name).cloned())
-        })
-        .await
+        let wanted = name.to_owned();
+        let page = self.look(move |book| book.pages().get(&wanted).cloned()).await?;
+        self.knows(name, revision_of(page.as_ref()));
+        Ok(page)
     }
 
     async fn write(&self, name: &str, seen: Revision, next: Written) -> Result<Wrote, StoreError> {
-        let name = name.to_owned();
-        self.blocking(move |inner| {
-            let mut pages = inner.pages();
-            let stored = pages.get(&name);
-            if !next.may_replace(stored, seen) {
-                return Ok(Wrote::Stale(stored.cloned()));
+        let turn = self.turn().await?;
+        let (page, revision) = (name.to_owned(), next.revision);
+        let wrote = self
+            .work(move |book| {
+                // Given back when this is done, even if nobody waits for it any more.
+                let _turn = turn;
+                book.replace(&page, seen, next)
+            })
+            .await?;
+        match &wrote {
+            Wrote::Done => {
+                self.knows(name, revision);
+                self.moved();
             }
-            let mut after = pages.clone();
-            after.insert(name, next);
-            write(&inner.path, &after)?;
-            *pages = after;
-            Ok(Wrote::Done)
-        })
-        .await
+            Wrote::Stale(stored) => self.knows(name, revision_of(stored.as_ref())),
+        }
+        Ok(wrote)
     }
 
-    async fn changed(&self, _: &str) {
-        std::future::pending().await
+    async fn changed(&self, name: &str) {
+        loop {
+            let wanted = name.to_owned();
+            let looked = self.look(move |book| revision_of(book.pages().get(&wanted))).await;
+            // What cannot be read now is no news; a read will tell.
+            if looked.is_ok_and(|revision| !self.is_known(name, revision)) {
+                return;
+            }
+            tokio::select! {
+                () = self.changes.notified() => return,
+                () = sleep(self.pause()) => {}
+            }
+        }
     }
 
     fn poll(&self) -> Duration {
@@ -123,246 +237,40 @@ impl Backend for FileStore {
     }
 }
 
-impl Inner {
-    fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+fn revision_of(page: Option<&Written>) -> Revision {
+    page.map(|page| page.revision).unwrap_or_default()
+}
+
+/// What a link leads to: a rename would replace the link.
+fn real(path: PathBuf) -> PathBuf {
+    std::fs::canonicalize(&path).unwrap_or(path)
+}
+
+/// The next save makes a file of our own, for its owner alone; until then its tokens may be read.
+fn warn_if_exposed(path: &Path) {
+    let Ok(metadata) = std::fs::metadata(path) else { return };
+    let path = path.display();
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        warn!(%path, mode = format!("{mode:o}"), "others can get at the tokens in the store: chmod 600");
+    }
+    let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != own {
+        warn!(%path, owner, own, "the store belongs to another user: chown it");
     }
 }
 
-impl<'a> Sheet<'a> {
-    fn of(page: &'a Written) -> io::Result<Self> {
-        let Written { revision, generation, fence, .. } = *page;
-        let open = serde_json::from_str(&page.open)?;
-        let tokens = serde_json::from_str(page.tokens.expose())?;
-        Ok(Self { revision, generation, fence, page: open, tokens })
-    }
-
-    fn written(self) -> Written {
-        let Self { revision, generation, fence, page, tokens } = self;
-        let (open, tokens) = (page.get().to_owned(), Secret::new(tokens.get()));
-        Written { revision, generation, fence, open, tokens }
-    }
-}
-
-fn read(path: &Path) -> Result<Pages, StoreError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pages::new()),
-        Err(error) => return Err(io_error(path, "reading")(error)),
-    };
-    let damaged = |problem: String| StoreError::Damaged { path: path.to_owned(), problem };
-    // serde_json's messages give a place, never a value.
-    let envelope: Envelope<'_> = serde_json::from_str(&text)
-        .map_err(|error| damaged(format!("not a token store ({})", place(&error))))?;
-    if envelope.format != FORMAT {
-        let found = envelope.format;
-        return Err(damaged(format!("format {found}, and this version reads {FORMAT}")));
-    }
-    if envelope.sha256 != checksum(envelope.pages.get()) {
-        return Err(damaged("its checksum does not fit its content".to_owned()));
-    }
-    let sheets: BTreeMap<String, Sheet<'_>> = serde_json::from_str(envelope.pages.get())
-        .map_err(|error| damaged(format!("its pages cannot be read ({})", place(&error))))?;
-    Ok(sheets.into_iter().map(|(name, sheet)| (name, sheet.written())).collect())
-}
-
-fn write(path: &Path, pages: &Pages) -> Result<(), StoreError> {
-    let text = serialize(pages).map_err(io_error(path, "serializing"))?;
-    let folder = folder_of(path);
-    // Always the same name: what a killed process left half written gives way to the next save.
-    let temporary = beside(path, ".new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error(&temporary, "removing")(error));
-        }
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(io_error(&temporary, "creating"))?;
-    file.write_all(text.as_bytes()).map_err(io_error(&temporary, "writing"))?;
-    file.sync_all().map_err(io_error(&temporary, "flushing"))?;
-    fs::rename(&temporary, path).map_err(io_error(path, "renaming"))?;
-    let opened = File::open(folder).map_err(io_error(folder, "opening"))?;
-    opened.sync_all().map_err(io_error(folder, "flushing"))
-}
-
-fn serialize(pages: &Pages) -> io::Result<Zeroizing<String>> {
-    let sheets = pages.iter().map(|(name, page)| Ok((name, Sheet::of(page)?)));
-    let sheets = sheets.collect::<io::Result<BTreeMap<_, _>>>()?;
-    let pages = Zeroizing::new(serde_json::to_string(&sheets)?);
-    let sha256 = checksum(&pages);
-    let text = format!("{{\"format\":{FORMAT},\"sha256\":\"{sha256}\",\"pages\":{}}}\n", *pages);
-    Ok(Zeroizing::new(text))
-}
-
-/// Takes the lock file `<path>.lock`, which names its holder.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let lock_path = beside(path, ".lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(io_error(&lock_path, "opening"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            let holder = holder.trim().to_owned();
-            let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
-            return Err(StoreError::Held { path: path.to_owned(), holder });
-        }
-        Err(TryLockError::Error(error)) => return Err(io_error(&lock_path, "locking")(error)),
-    }
-    file.set_len(0).map_err(io_error(&lock_path, "writing"))?;
-    writeln!(file, "{}", std::process::id()).map_err(io_error(&lock_path, "writing"))?;
-    Ok(file)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-fn checksum(text: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn place(error: &serde_json::Error) -> String {
-    format!("line {}, column {}", error.line(), error.column())
-}
-
-fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::Io { path, doing, source }
-}
-
-const FORMAT: u32 = 2;
-/// `seed` may change a page while the gateway runs.
-const POLL: Duration = Duration::from_secs(2);
+/// How often a page is read although nothing says that it has changed.
+const POLL: Duration = Duration::from_secs(5);
+/// How often the file is looked at: for what `tokenward seed` may do,
+const CALM: Duration = Duration::from_secs(1);
+/// and when gateways that share it have just done something.
+const LIVELY: Duration = Duration::from_millis(20);
+const LIVELY_FOR: Duration = Duration::from_secs(5);
+/// A write takes milliseconds, on a slow disk a second.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(4);
+const LONGEST_WORK: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::super::super::page::Page;
-    use super::super::{Pages as _, Seen, Store, Swap};
-    use super::*;
-
-    fn open(path: &Path) -> Result<Store, StoreError> {
-        FileStore::open(path).map(Store::from)
-    }
-
-    /// Puts another refresh token onto a page.
-    async fn save(store: &Store, name: &str, generation: u64, refresh_token: &str) -> Swap {
-        let Seen { mut page, revision } = store.load(name).await.expect("a page");
-        page.generation = generation;
-        page.tokens.refresh = Some(Secret::new(refresh_token));
-        store.swap(name, revision, &page).await.expect("saved")
-    }
-
-    fn refresh_token(page: &Page) -> &str {
-        page.tokens.refresh.as_ref().expect("a token").expose()
-    }
-
-    async fn load(store: &Store, name: &str) -> Page {
-        store.load(name).await.expect("a page").page
-    }
-
-    #[tokio::test]
-    async fn p15_what_was_saved_is_there_after_a_restart_and_for_its_owner_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tokens.json");
-        let store = open(&path).expect("a new store");
-        save(&store, "one", 1, "r1").await;
-        save(&store, "two", 7, "r7").await;
-        drop(store);
-        let store = open(&path).expect("the same store");
-        assert_eq!(refresh_token(&load(&store, "one").await), "r1");
-        assert_eq!(refresh_token(&load(&store, "two").await), "r7");
-        assert_eq!(load(&store, "three").await.generation, 0);
-        let mode = fs::metadata(&path).expect("the file").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let names: Vec<_> = fs::read_dir(folder.path()).expect("the folder").collect();
-        assert_eq!(names.len(), 2, "temporary files are left: {names:?}");
-    }
-
-    #[tokio::test]
-    async fn p15_an_older_token_never_overwrites_a_newer() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = open(&folder.path().join("tokens.json")).expect("a store");
-        save(&store, "one", 5, "r5").await;
-        let swap = save(&store, "one", 4, "r4").await;
-        assert!(matches!(&swap, Swap::Stale(seen) if seen.page.generation == 5), "{swap:?}");
-        assert_eq!(refresh_token(&load(&store, "one").await), "r5");
-    }
-
-    #[tokio::test]
-    async fn p15_a_page_that_has_changed_since_it_was_read_is_not_replaced() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = open(&folder.path().join("tokens.json")).expect("a store");
-        let before = store.load("one").await.expect("no page yet");
-        save(&store, "one", 1, "r1").await;
-        let swap = store.swap("one", before.revision, &before.page).await.expect("an answer");
-        assert!(matches!(&swap, Swap::Stale(seen) if refresh_token(&seen.page) == "r1"));
-    }
-
-    #[tokio::test]
-    async fn p15_reading_one_page_while_another_is_saved_forgets_neither() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tokens.json");
-        let store = open(&path).expect("a store");
-        for generation in 1..100 {
-            let saving = save(&store, "one", generation, "r");
-            let (_, read_again) = tokio::join!(saving, store.load("two"));
-            read_again.expect("read");
-            save(&store, "two", generation, "r").await;
-            let on_disk = read(&path).expect("a good file");
-            assert_eq!(on_disk["one"].generation, generation);
-        }
-    }
-
-    #[tokio::test]
-    async fn p15_a_damaged_file_is_refused_and_left_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tokens.json");
-        let store = open(&path).expect("a store");
-        save(&store, "one", 1, "very-secret").await;
-        drop(store);
-        let whole = fs::read_to_string(&path).expect("the file");
-        let damages =
-            [whole.replace("very", "vary"), whole[..whole.len() / 2].to_owned(), "{}".to_owned()];
-        for damaged in damages {
-            fs::write(&path, &damaged).expect("written");
-            let error = FileStore::open(&path).expect_err("damaged").to_string();
-            assert!(error.contains("tokens.json") && error.contains("move it away"), "{error}");
-            assert!(!error.contains("secret"), "{error}");
-            assert_eq!(fs::read_to_string(&path).expect("the file"), damaged);
-        }
-    }
-
-    #[test]
-    fn p15_a_second_process_is_told_who_holds_the_store() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tokens.json");
-        let _held = FileStore::open(&path).expect("a store");
-        let error = FileStore::open(&path).expect_err("held").to_string();
-        assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
-    }
-}
+mod tests;

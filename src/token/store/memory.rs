@@ -48,3 +48,14 @@ impl MemoryStore {
 
 /// Everybody who changes a page is in this process and tells.
 const POLL: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract;
+    use super::*;
+
+    #[tokio::test]
+    async fn p17_memory_keeps_the_contract_of_a_store() {
+        contract::holds(&MemoryStore::default()).await;
+    }
+}

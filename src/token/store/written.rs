@@ -1,6 +1,7 @@
 //! A page as it is written down.
 
 use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -22,6 +23,9 @@ pub struct Written {
     pub open: String,
     /// The tokens, as JSON: an object, or a text when they are sealed.
     pub tokens: Secret,
+    /// From then on nobody misses it. `None`: it is kept for ever. Only for writing: what was read
+    /// does not know.
+    pub keep_until: Option<SystemTime>,
 }
 
 /// Why a written page is none.
@@ -52,7 +56,8 @@ impl Written {
         // Neither has a map with keys that are no text, or a number that JSON has not.
         let open = serde_json::to_string(page).expect("a page is JSON");
         let tokens = texts(&page.tokens);
-        Self { revision, generation: page.generation, fence: page.fence, open, tokens }
+        let (generation, fence, keep_until) = (page.generation, page.fence, keep_until(page));
+        Self { revision, generation, fence, open, tokens, keep_until }
     }
 
     /// Whether this may take the place of what is stored: nothing has been written since, and
@@ -113,7 +118,65 @@ const PUNCTUATION: usize = 3;
 /// The braces and the names.
 const FRAME: usize = 64;
 
+/// When nothing on the page is of use any more; `None`: nobody knows. A refresh token whose end is
+/// unknown is never given up, and neither is one that was never presented.
+fn keep_until(page: &Page) -> Option<SystemTime> {
+    let life = page.life?;
+    let last = match page.tokens.refresh {
+        None => life.expires_at,
+        Some(_) => life.refresh_expires_at?.max(life.expires_at),
+    };
+    let known = page.tokens.spares.is_empty() && !page.unproven;
+    known.then(|| last + AFTERLIFE)
+}
+
 /// serde_json's messages can repeat a value; its places cannot.
 fn unreadable(part: &'static str) -> impl FnOnce(serde_json::Error) -> Unreadable {
     move |error| Unreadable::Json { part, line: error.line(), column: error.column() }
+}
+
+/// The budget of the day and the refusals outlast the tokens, and clocks may differ.
+const AFTERLIFE: Duration = Duration::from_secs(7 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::token::page::Life;
+
+    #[test]
+    fn p17_only_a_page_whose_end_is_known_is_ever_given_up() {
+        let day = Duration::from_secs(86_400);
+        let life = Life {
+            obtained_at: UNIX_EPOCH,
+            expires_at: UNIX_EPOCH + day,
+            refresh_expires_at: Some(UNIX_EPOCH + 30 * day),
+            no_gain_at: None,
+        };
+        let token = || Some(Secret::new("r"));
+        let page = Page {
+            life: Some(life),
+            tokens: Tokens { access: token(), refresh: token(), spares: Vec::new() },
+            ..Page::default()
+        };
+        assert_eq!(keep_until(&page), Some(UNIX_EPOCH + 37 * day));
+        let mut minted = page.clone();
+        minted.tokens.refresh = None;
+        assert_eq!(keep_until(&minted), Some(UNIX_EPOCH + 8 * day));
+        let mut shorter = page.clone();
+        let expires_at = UNIX_EPOCH + 60 * day;
+        shorter.life = Some(Life { expires_at, ..life });
+        assert_eq!(keep_until(&shorter), Some(UNIX_EPOCH + 67 * day), "not before the token");
+
+        let mut unknown = page.clone();
+        unknown.life = Some(Life { refresh_expires_at: None, ..life });
+        let mut spare = page.clone();
+        spare.tokens.spares = token().into_iter().collect();
+        let unproven = Page { unproven: true, ..page.clone() };
+        let seeded = Page { life: None, ..page };
+        for page in [unknown, spare, unproven, seeded, Page::default()] {
+            assert_eq!(keep_until(&page), None, "{page:?}");
+        }
+    }
 }

@@ -15,9 +15,6 @@ impl Parser<'_> {
             let problem = format!("there is no folder {}", folder.display());
             self.note(&["store", "path"], problem);
         }
-        if raw.share == Some(true) {
-            self.note(&["store", "share"], "`store.share` is not in this version");
-        }
-        Some(StorePlace::File { path })
+        Some(StorePlace::File { path, share: raw.share.unwrap_or(false) })
     }
 }

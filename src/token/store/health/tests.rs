@@ -17,7 +17,7 @@ fn failed() -> StoreError {
 
 fn page() -> Written {
     let (revision, tokens) = (Revision::fresh(), Secret::new("{}"));
-    Written { revision, generation: 0, fence: 0, open: "{}".to_owned(), tokens }
+    Written { revision, generation: 0, fence: 0, open: "{}".to_owned(), tokens, keep_until: None }
 }
 
 /// Runs with a log of its own. The runtime has one thread, so it is this test's alone.

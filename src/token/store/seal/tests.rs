@@ -17,7 +17,7 @@ fn vault(numbers: &[u8]) -> Vault {
 
 fn page(generation: u64, tokens: &str) -> Written {
     let (revision, tokens) = (Revision::fresh(), Secret::new(tokens));
-    Written { revision, generation, fence: 3, open: "{}".to_owned(), tokens }
+    Written { revision, generation, fence: 3, open: "{}".to_owned(), tokens, keep_until: None }
 }
 
 fn with_refresh_token(token: &str) -> Page {
