@@ -275,11 +275,15 @@ impl Page {
     pub fn spared(&self, gain: &Gain) -> Page {
         let mut page = self.clone();
         page.close(gain.fence);
-        if let Some(late) = gain.tokens.refresh.clone().filter(|late| !self.knows(late)) {
-            page.tokens.spares.insert(0, late);
-            page.tokens.spares.truncate(MOST_SPARES);
-        }
+        page.spare(gain.tokens.refresh.clone());
         page
+    }
+
+    fn spare(&mut self, token: Option<Secret>) {
+        if let Some(token) = token.filter(|token| !self.knows(token)) {
+            self.tokens.spares.insert(0, token);
+            self.tokens.spares.truncate(MOST_SPARES);
+        }
     }
 
     /// Whether this refresh token is one of the page's.
