@@ -3,6 +3,7 @@
 
 mod carry_out;
 mod demand;
+mod failure;
 mod follow;
 mod lease;
 mod report;
@@ -31,8 +32,9 @@ use super::provider::TokenEndpoint;
 use super::renewal::{End, Rules, Setback, Task};
 use super::schedule::Schedule;
 use super::store::Pages;
-use super::{LastRefresh, NoToken, NoTokenKind, Outcome, Reason, Status, Tokens};
+use super::{LastRefresh, NoToken, Outcome, Reason, Status, Tokens};
 pub use demand::Demand;
+use failure::Failure;
 use lease::LeaseWatch;
 use shifts::reached;
 
@@ -95,17 +97,6 @@ pub struct Refresher<E, S> {
     /// The life of the token that was published last, and its end.
     published: Option<(Life, BootTime)>,
     clocks: Watch,
-}
-
-/// The last renewal's failure, shared by all who waited for it and all who come before `until`.
-#[derive(Debug)]
-struct Failure {
-    error: NoToken,
-    at: Instant,
-    until: BootTime,
-    /// The schedule's part of the budget is spent; there is a reserve for others.
-    only_schedule: bool,
-    needs_a_person: bool,
 }
 
 // === impl Refresher ===
@@ -232,14 +223,8 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         {
             return demand.answer(Ok(live));
         }
-        let shared = self.failure.as_ref().filter(|failure| {
-            let waited_for_it = failure.at >= demand.asked_at;
-            let concerns = demand.reason != Reason::Manual && !failure.only_schedule;
-            concerns && (waited_for_it || !failure.until.has_passed())
-        });
-        if let Some(failure) = shared {
-            let retry_after = failure.until.left();
-            return demand.answer(Err(NoToken { retry_after, ..failure.error.clone() }));
+        if let Some(error) = self.failure.as_ref().and_then(|it| it.shared_with(&demand)) {
+            return demand.answer(Err(error));
         }
         let renewed = self.renew(demand.reason, than).await;
         let newer = self.cache.living(BootTime::now()).filter(|live| live.generation > than);
@@ -351,36 +336,20 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     fn put_off(&mut self, reason: Reason, setback: Setback) {
         let wait = setback.wait.unwrap_or_else(|| self.backoff.after_failure());
         self.tell(reason, &setback, wait);
-        let error = NoToken {
-            kind: setback.kind(),
-            detail: setback.detail.as_str().into(),
-            retry_after: wait,
-        };
         let by_itself = matches!(reason, Reason::Schedule | Reason::KeepAlive);
-        let only_schedule = by_itself && setback.outcome == Outcome::Budget;
-        let (until, needs_a_person) = (BootTime::now() + wait, setback.needs_a_person);
-        let at = Instant::now();
-        self.failure = Some(Failure { error, at, until, only_schedule, needs_a_person });
-        self.renew_at = until;
+        let failure = Failure::new(&setback, by_itself, wait);
+        self.renew_at = failure.until;
         self.renew_reason = if by_itself { reason } else { Reason::Schedule };
+        self.failure = Some(failure);
     }
 
     /// The vendor calls a token dead and hands out the same one again.
     fn same_again(&mut self) -> NoToken {
         let same = self.known.as_ref().and_then(|page| page.failure.as_ref());
         let retry_after = same.map_or(FIRST_RETRY, |failure| clock::until(failure.until));
-        let error = NoToken {
-            kind: NoTokenKind::Unavailable,
-            detail: "the vendor called the token dead, and handed out the same one again".into(),
-            retry_after,
-        };
-        self.failure = Some(Failure {
-            error: error.clone(),
-            at: Instant::now(),
-            until: BootTime::now() + retry_after,
-            only_schedule: false,
-            needs_a_person: false,
-        });
+        let failure = Failure::same_again(retry_after);
+        let error = failure.error.clone();
+        self.failure = Some(failure);
         error
     }
 
