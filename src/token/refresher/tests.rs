@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::advance;
 use tokio_util::sync::CancellationToken;
 
+use super::super::NoTokenKind;
 use super::super::page::{Intent, Life, Tokens as Secrets};
 use super::super::store::memory::MemoryStore;
 use super::super::store::{Store, Swap};
