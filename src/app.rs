@@ -23,6 +23,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
 use crate::token::provider;
 use crate::token::store::file::FileStore;
+use crate::token::store::kubernetes::KubernetesStore;
 use crate::token::store::memory::MemoryStore;
 use crate::token::store::redis::RedisStore;
 use crate::token::store::seal::Vault;
@@ -213,6 +214,12 @@ pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartEr
         StorePlace::Redis { redis, tls } => {
             let tls = tls.as_ref().map(|files| tls::client_config(files, false)).transpose();
             RedisStore::new(redis.clone(), tls.map_err(StartError::StoreTls)?).into()
+        }
+        StorePlace::Kubernetes { kubernetes, tls } => {
+            // A cluster has an authority of its own, and no other may vouch for its server.
+            let no_others = tls.ca_file.is_some();
+            let tls = tls::client_config(tls, no_others).map_err(StartError::StoreTls)?;
+            KubernetesStore::new(kubernetes.clone(), tls)?.into()
         }
     };
     Ok(store.sealed(Vault::new(&config.keys)))

@@ -57,6 +57,18 @@ mod tests {
         assert!(backoff.after_failure() <= base);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn p13_no_number_of_failures_makes_a_pause_too_short_or_too_long(
+            failures in proptest::num::u32::ANY, base in 1_u64..100_000, cap in 1_u64..100_000_000,
+            chance in -1.0..2.0,
+        ) {
+            let (base, cap) = (Duration::from_millis(base), Duration::from_millis(cap));
+            let wait = pause(failures, base, cap, chance);
+            proptest::prop_assert!(wait <= cap && wait >= base.min(cap) / 11);
+        }
+    }
+
     #[test]
     fn p13_waits_are_spread() {
         let waits: std::collections::BTreeSet<_> = (0..64)

@@ -16,8 +16,7 @@ use crate::secret::Secret;
 use crate::telemetry::log::Format;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
-use crate::token::store::redis;
-use crate::token::store::seal;
+use crate::token::store::{kubernetes, redis, seal};
 use crate::units::{BaseUrl, Listen};
 use crate::upstream::tls;
 use crate::vendor::description::Description;
@@ -74,6 +73,11 @@ pub enum StorePlace {
         /// `None`: spoken to without TLS.
         tls: Option<tls::Config>,
     },
+    Kubernetes {
+        kubernetes: kubernetes::Config,
+        /// Whose `ca_file`, if there is one, is the only one that is trusted.
+        tls: tls::Config,
+    },
 }
 
 impl fmt::Display for StorePlace {
@@ -82,6 +86,12 @@ impl fmt::Display for StorePlace {
             Self::File { path, share: false } => path.display().fmt(f),
             Self::File { path, share: true } => write!(f, "{}, shared", path.display()),
             Self::Memory => f.write_str("memory: tokens end with the process"),
+            Self::Kubernetes {
+                kubernetes: kubernetes::Config { server, namespace, secret, .. },
+                ..
+            } => {
+                write!(f, "kubernetes: the Secret {secret} in {namespace}, at {server}")
+            }
             Self::Redis { redis, tls: None } => write!(f, "redis at {}", redis.server),
             Self::Redis { redis, tls: Some(_) } => write!(f, "redis at {}, by TLS", redis.server),
         }

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tokenward::sandbox::{Fault, FaultKind, Scope, Vendor};
+use tokenward::sandbox::{Fault, FaultKind, Scope, Settings, Vendor};
 use tokenward::token::store::{Pages, Swap};
 
+use crate::support::process::{Process, gateway};
 use crate::support::redis::Redis;
+use crate::support::vendors::{Home, Vendors, client, get, get_until};
 use crate::support::{Stage, soon, until};
 
 const CALL: &str = "/openapi/v1/account/info";
@@ -21,7 +23,7 @@ async fn gateways(count: usize, redis: &Redis) -> Vec<Stage> {
     stages
 }
 
-fn rotating(settings: &mut tokenward::sandbox::Settings) {
+fn rotating(settings: &mut Settings) {
     settings.aiclk.tokens.rotate = true;
     settings.aiclk.tokens.access_life = Duration::from_secs(3600);
 }
@@ -144,6 +146,100 @@ async fn p17_replicas_that_start_together_ask_once() {
         until("a token", || stage.generation("aiclk") == 1).await;
     }
     assert_eq!(first.sandbox.counts(Vendor::Aiclk).token_calls(), 1);
+}
+
+#[tokio::test]
+async fn p17_a_thousand_callers_of_four_gateways_cost_one_refresh_and_none_without_redis() {
+    let mut redis = Redis::start().await;
+    let stages = gateways(4, &redis).await;
+    let sandbox = stages[0].sandbox.clone();
+    let (answered, took) = thousand(&stages, "code").await;
+    eprintln!("a living token: the last of 1000 answers after {took:?}");
+    assert_eq!(answered, 1000);
+    sandbox.expire(Vendor::Aiclk);
+    let (answered, took) = thousand(&stages, "code").await;
+    eprintln!("a dead token: the last of 1000 answers after {took:?}");
+    assert_eq!((answered, sandbox.counts(Vendor::Aiclk).token_calls()), (1000, 2));
+
+    redis.kill();
+    let (answered, took) = thousand(&stages, "code").await;
+    eprintln!("a living token, Redis gone: the last of 1000 answers after {took:?}");
+    assert_eq!(answered, 1000);
+    sandbox.expire(Vendor::Aiclk);
+    let (answered, took) = thousand(&stages, "message").await;
+    eprintln!("a dead token, Redis gone: the last of 1000 answers after {took:?}");
+    assert_eq!((answered, sandbox.counts(Vendor::Aiclk).token_calls()), (0, 2));
+    assert!(took < Duration::from_secs(10), "nobody waits for Redis: {took:?}");
+}
+
+/// A thousand callers at once; how many of them the vendor has served, and when the last was
+/// answered.
+async fn thousand(stages: &[Stage], has: &str) -> (usize, Duration) {
+    let mut callers = Vec::new();
+    for number in 0..1000 {
+        callers.push(stages[number % stages.len()].caller("aiclk").await);
+    }
+    let began = Instant::now();
+    for caller in &mut callers {
+        caller.send(format!("GET {CALL} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+    }
+    let mut served = 0;
+    for caller in &mut callers {
+        let answer = caller.answer().await.json();
+        assert!(answer.get(has).is_some(), "{answer}");
+        served += usize::from(answer["code"] == 200);
+    }
+    (served, began.elapsed())
+}
+
+/// A process that is stopped while the vendor thinks loses its lease. What it says when it goes on
+/// neither replaces what another has had meanwhile, nor is it lost.
+#[tokio::test]
+async fn p17_a_holder_that_was_stopped_and_goes_on_replaces_nothing() {
+    let redis = Redis::start().await;
+    let mut settings = Settings::default();
+    rotating(&mut settings);
+    let vendors = Vendors::start(settings.clone()).await;
+    let config = format!(
+        "admin.listen = '127.0.0.1:0'\n{}\nstore.lease = '1s'\n[upstream.aiclk]\n\
+         vendor = 'aiclk'\nlisten = '127.0.0.1:0'\nbase_url = 'http://{}'\n\
+         credentials = {{ client_id = '{}', refresh_token = '{}' }}\n",
+        redis.store(),
+        vendors.address,
+        settings.aiclk.client_id,
+        settings.aiclk.first_refresh_token
+    );
+    let home = Home::with(&config);
+    let (one, two) =
+        (Process::start(gateway(&home.config())), Process::start(gateway(&home.config())));
+    let (first, second) = (one.upstream("aiclk").await, two.upstream("aiclk").await);
+    for at in [&first, &second] {
+        assert_eq!(get(at.clone() + CALL).await.json()["code"], 200);
+    }
+    let sandbox = &vendors.sandbox;
+    // The answer is given, and is long on its way.
+    sandbox.fault(Vendor::Aiclk, Fault::new(FaultKind::Silent).on(Scope::Token).times(1));
+    let refresh = one.admin().await + "/-/refresh/aiclk";
+    let asked = tokio::spawn(client().post(refresh).send());
+    soon("it asks", sandbox.until(Vendor::Aiclk, |counts| counts.refreshes == 2)).await;
+    one.signal("STOP").await;
+
+    sandbox.expire(Vendor::Aiclk);
+    let began = Instant::now();
+    let answer = get_until(second.clone() + CALL, |answer| answer.json()["code"] == 200).await;
+    eprintln!("taken over after {:?}", began.elapsed());
+    assert_eq!(answer.status, 200);
+    let taken_over = redis.page("aiclk").await;
+    assert_eq!((taken_over.generation, sandbox.counts(Vendor::Aiclk).refreshes), (2, 3));
+
+    one.signal("CONT").await;
+    let _ = soon("it hears that it is late", asked).await;
+    let answer = get_until(first + CALL, |answer| answer.json()["code"] == 200).await;
+    assert_eq!(answer.status, 200);
+    let page = redis.page("aiclk").await;
+    assert_eq!(page.tokens, taken_over.tokens, "it has replaced a newer token");
+    assert!(page.fence > 1 && page.lease.is_none(), "{page:?}");
+    assert_eq!(sandbox.counts(Vendor::Aiclk).refreshes, 3, "it has adopted the other's");
 }
 
 /// Waits until so many listen for changes.

@@ -287,6 +287,36 @@ mod tests {
         assert!(spent.opens_in() <= MINUTE, "{spent:?}");
     }
 
+    proptest::proptest! {
+        /// Whatever clocks have written, and wherever the clock is now, nothing is closed for longer
+        /// than what closes it lasts, once the page is corrected.
+        #[test]
+        fn p16_no_clock_closes_the_budget_for_long(
+            day in -10_000_i64..200_000, used in 0_u32..12, now in 0_u64..10_000_000_000,
+            rejections in proptest::collection::vec(0_u64..10_000_000_000, 0..6),
+            near in proptest::collection::vec(0_u64..300, 0..6),
+        ) {
+            let limits = limits(10, 3);
+            let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let rejections = rejections.into_iter().chain(near.into_iter().map(|near| now + near));
+            let rejections = rejections.map(at).collect();
+            let (now, skew) = (at(now), Duration::from_secs(60));
+            let ledger = Ledger { day, used, rejections, ..Ledger::default() };
+            let ledger = limits.corrected(&ledger, now, now + skew);
+            if let Err(spent) = limits.check(&ledger, Reason::Rejected, now) {
+                proptest::prop_assert!(spent.opens_in() <= 2 * Duration::from_secs(86_400));
+            }
+            // Two days on, at the latest, all is open, though nobody has written meanwhile.
+            let later = now + 2 * Duration::from_secs(86_400) + skew;
+            let open = limits.check(&ledger, Reason::Schedule, later);
+            proptest::prop_assert!(open.is_ok(), "{:?}", open);
+            // Rejections are held up for two minutes at the most, where the day allows them.
+            let ledger = Ledger { used: 0, ..ledger };
+            let later = now + MINUTE + skew;
+            proptest::prop_assert!(limits.check(&ledger, Reason::Rejected, later).is_ok());
+        }
+    }
+
     #[test]
     fn p16_the_day_begins_at_the_vendors_midnight() {
         let limits = limits(1, 1);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Client, Url, redirect};
 
 use crate::clock;
+use crate::clock::watch::Watch;
 use crate::secret::Secret;
 use crate::vendor::description::{AnswerShape, Call, Encoding};
 use crate::vendor::template::Values;
@@ -90,10 +91,13 @@ impl Provider {
         let said =
             wire::request(call, values).map_err(|error| Denied::Refused(error.to_string()))?;
         let request = self.build(&said)?;
+        let mut clocks = Watch::new();
         let answer = self.client.execute(request).await.map_err(|error| self.way.failed(error))?;
         let status = answer.status();
         let body = self.read_bounded(answer).await?;
-        wire::read(&self.config.answer, status, &body, clock::wall(), &said)
+        // An answer that has lain through a sleep of the machine is as old as that.
+        let asleep = clocks.look().map_or(Duration::ZERO, |shift| shift.asleep);
+        wire::read(&self.config.answer, status, &body, clock::wall() - asleep, &said)
     }
 
     fn build(&self, said: &TokenRequest) -> Result<reqwest::Request, Denied> {

@@ -117,7 +117,61 @@ mod tests {
         assert!(asked <= 9, "asked {asked} times");
     }
 
+    fn life(seconds: u64, refresh: Option<u64>) -> Life {
+        let obtained_at = std::time::SystemTime::UNIX_EPOCH;
+        let end = |seconds| obtained_at + Duration::from_secs(seconds);
+        let refresh_expires_at = refresh.map(end);
+        Life { obtained_at, expires_at: end(seconds), refresh_expires_at, no_gain_at: None }
+    }
+
+    #[test]
+    fn p18_what_comes_first_is_due() {
+        const DAY: u64 = 86_400;
+        let schedule = schedule(300 * SECOND);
+        let due = |life: Life, age: u64| {
+            let left = life.whole() - Duration::from_secs(age);
+            let due = schedule.due(&life, left, 0.0);
+            (due.after.as_secs(), due.reason)
+        };
+        assert_eq!(due(life(7200, Some(30 * DAY)), 0), (6900, Reason::Schedule));
+        assert_eq!(due(life(90 * DAY, Some(30 * DAY)), 0), (20 * DAY, Reason::KeepAlive));
+        assert_eq!(due(life(90 * DAY, Some(30 * DAY)), 15 * DAY), (5 * DAY, Reason::KeepAlive));
+        assert_eq!(due(life(90 * DAY, Some(30 * DAY)), 25 * DAY), (0, Reason::KeepAlive));
+        assert_eq!(due(life(90 * DAY, None), 0), (90 * DAY - 300, Reason::Schedule));
+    }
+
     proptest! {
+        #[test]
+        fn p18_a_refresh_token_is_used_before_its_end_and_not_in_a_loop(
+            life in 0_u64..100_000_000, wanted in proptest::option::of(0_u64..100_000_000),
+            chance in 0.0..1.0,
+        ) {
+            let whole = Duration::from_secs(life);
+            let keep_alive = wanted.map(Duration::from_secs);
+            let schedule = Schedule { keep_alive, ..schedule(Duration::ZERO) };
+            let after = schedule.keep_after(Some(whole), chance).expect("a life is known");
+            prop_assert!(after >= SHORTEST_KEEP_ALIVE);
+            prop_assert!(after <= whole.mul_f64(0.9).max(SHORTEST_KEEP_ALIVE));
+            if let Some(wanted) = keep_alive {
+                prop_assert!(after <= wanted.max(SHORTEST_KEEP_ALIVE), "at least that often");
+            } else {
+                prop_assert!(after >= whole.mul_f64(0.59), "a third is left, and not much more");
+            }
+        }
+
+        #[test]
+        fn p12_whatever_a_page_says_a_renewal_is_due_within_its_life(
+            seconds in 0_u64..10_000_000, refresh in proptest::option::of(0_u64..10_000_000),
+            asked in proptest::option::of(0_u64..10_000_000), left in 0_u64..20_000_000,
+            margin in 0_u64..10_000_000, chance in 0.0..1.0,
+        ) {
+            let asked = asked.map(|at| std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(at));
+            let life = Life { no_gain_at: asked, ..life(seconds, refresh) };
+            let left = Duration::from_secs(left).min(life.whole());
+            let due = schedule(Duration::from_secs(margin)).due(&life, left, chance);
+            prop_assert!(due.after <= life.whole().max(SHORTEST_WAIT_AFTER_SAME));
+        }
+
         #[test]
         fn p12_renewal_comes_before_the_end_and_never_sooner_than_the_interval(
             life in 0_u64..10_000_000, margin in 0_u64..10_000_000, chance in 0.0..1.0,

@@ -8,6 +8,7 @@
 pub(crate) mod contract;
 pub mod file;
 mod health;
+pub mod kubernetes;
 pub mod memory;
 pub mod redis;
 pub mod seal;
@@ -27,6 +28,7 @@ use super::page::Page;
 use file::FileStore;
 pub use health::Condition;
 use health::Health;
+use kubernetes::KubernetesStore;
 use memory::MemoryStore;
 use redis::RedisStore;
 use seal::{Sealing, Unsealed, Vault};
@@ -122,6 +124,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Kind {
     File(FileStore),
+    Kubernetes(KubernetesStore),
     Memory(MemoryStore),
     Redis(RedisStore),
 }
@@ -155,6 +158,8 @@ pub enum StoreError {
         /// A clause about it, and what helps.
         problem: String,
     },
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::ApiError),
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
@@ -174,6 +179,12 @@ pub enum StoreError {
 impl From<FileStore> for Store {
     fn from(store: FileStore) -> Self {
         Self::new(Kind::File(store))
+    }
+}
+
+impl From<KubernetesStore> for Store {
+    fn from(store: KubernetesStore) -> Self {
+        Self::new(Kind::Kubernetes(store))
     }
 }
 
@@ -220,6 +231,7 @@ impl Pages for Store {
     async fn changed(&self, name: &str) {
         match &self.backend {
             Kind::File(store) => store.changed(name).await,
+            Kind::Kubernetes(store) => store.changed(name).await,
             Kind::Memory(store) => store.changed(name).await,
             Kind::Redis(store) => store.changed(name).await,
         }
@@ -228,6 +240,7 @@ impl Pages for Store {
     fn poll(&self) -> std::time::Duration {
         match &self.backend {
             Kind::File(store) => store.poll(),
+            Kind::Kubernetes(store) => store.poll(),
             Kind::Memory(store) => store.poll(),
             Kind::Redis(store) => store.poll(),
         }
@@ -268,7 +281,7 @@ impl Store {
         self.health.opened(name, opened.as_ref().map(|_| ()));
         let (mut page, sealing) =
             opened.map_err(|source| StoreError::Unreadable { page: name.to_owned(), source })?;
-        if matches!(&self.backend, Kind::File(store) if store.is_left_over(name, revision)) {
+        if self.backend.is_left_over(name, revision) {
             page.lease = None;
         }
         Ok((Seen { page, revision }, sealing))
@@ -317,14 +330,21 @@ impl Kind {
     fn name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
+            Self::Kubernetes(_) => "kubernetes",
             Self::Memory(_) => "memory",
             Self::Redis(_) => "redis",
         }
     }
 
+    /// Whether nobody lives who could hold a lease in this page.
+    fn is_left_over(&self, name: &str, revision: Revision) -> bool {
+        matches!(self, Self::File(store) if store.is_left_over(name, revision))
+    }
+
     async fn read(&self, name: &str) -> Result<Option<Written>, StoreError> {
         match self {
             Self::File(store) => store.read(name).await,
+            Self::Kubernetes(store) => store.read(name).await,
             Self::Memory(store) => store.read(name).await,
             Self::Redis(store) => store.read(name).await,
         }
@@ -333,6 +353,7 @@ impl Kind {
     async fn write(&self, name: &str, seen: Revision, next: Written) -> Result<Wrote, StoreError> {
         match self {
             Self::File(store) => store.write(name, seen, next).await,
+            Self::Kubernetes(store) => store.write(name, seen, next).await,
             Self::Memory(store) => store.write(name, seen, next).await,
             Self::Redis(store) => store.write(name, seen, next).await,
         }

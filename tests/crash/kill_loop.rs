@@ -11,8 +11,9 @@ use tokenward::token::page::Page;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::{CALL, before, counted, home, refresh_token, rotating, stored};
+use super::{CALL, CONFIG, before, counted, home, refresh_token, rotating, stored};
 use crate::support::process::Process;
+use crate::support::redis::Redis;
 use crate::support::vendors::{Home, Vendors, client, get, send, try_get};
 
 /// When the process is killed.
@@ -32,6 +33,8 @@ enum Moment {
 
 struct Stage {
     home: Home,
+    /// Where the tokens are, if not in a file.
+    redis: Option<Redis>,
     vendors: Vendors,
     /// The operator's seed: changed when the pair was lost with an answer.
     seed: String,
@@ -56,12 +59,21 @@ struct Tally {
 
 #[tokio::test]
 async fn p15_kill_9_loses_no_token_that_was_ever_used() {
+    kill_again_and_again(Stage::new(None).await, KILLS).await;
+}
+
+#[tokio::test]
+async fn p15_kill_9_loses_no_token_that_redis_has() {
+    let redis = Redis::start().await;
+    kill_again_and_again(Stage::new(Some(redis)).await, KILLS_WITH_REDIS).await;
+}
+
+async fn kill_again_and_again(mut stage: Stage, usual: usize) {
     let kills = std::env::var("TOKENWARD_TEST_KILLS").ok();
-    let kills = kills.map_or(KILLS, |kills| kills.parse().expect("a number of kills"));
+    let kills = kills.map_or(usual, |kills| kills.parse().expect("a number of kills"));
     let seed = fastrand::u64(..);
     eprintln!("random seed {seed}");
     fastrand::seed(seed);
-    let mut stage = Stage::new().await;
     for round in 0..kills {
         stage = stage.round(MOMENTS[round % MOMENTS.len()]).await;
     }
@@ -75,12 +87,20 @@ async fn p15_kill_9_loses_no_token_that_was_ever_used() {
 }
 
 impl Stage {
-    async fn new() -> Self {
+    async fn new(redis: Option<Redis>) -> Self {
         let settings = rotating(ACCESS_LIFE);
         let seed = settings.aiclk.first_refresh_token.clone();
         let vendors = Vendors::start(settings).await;
         let tally = Tally::default();
-        Self { home: home(), vendors, seed, used: 0, generation: 0, tally }
+        let home = match &redis {
+            None => home(),
+            Some(redis) => {
+                let store = format!("{}\nstore.lease = '1s'", redis.store());
+                let config = CONFIG.replace("[store]\npath = \"store/tokens.json\"\n", "");
+                Home::with(&(store + &config))
+            }
+        };
+        Self { home, redis, vendors, seed, used: 0, generation: 0, tally }
     }
 
     fn start(&self) -> Process {
@@ -144,13 +164,18 @@ impl Stage {
         let used = self.used.max(newest_used(&sandbox));
         self.used = used;
 
-        let entry = stored(&self.home).await;
+        let entry = match &self.redis {
+            None => stored(&self.home).await,
+            Some(redis) => redis.page("aiclk").await,
+        };
         let context = format!("{moment:?} {entry:?} {:?} used {used}", self.tally);
         assert!(entry.generation >= self.generation, "an older page is back: {context}");
         self.generation = entry.generation;
         let kept = self.vendor_generation(&entry).await;
         assert!(kept >= used, "used before it was saved: store {kept}, {context}");
-        self.expect_few_files();
+        if self.redis.is_none() {
+            self.expect_few_files();
+        }
 
         let Current { generation, refresh_token: current, .. } = sandbox.current(Vendor::Aiclk);
         let current = current.expect("rotation leaves one");
@@ -220,6 +245,8 @@ fn random(most_ms: u64) -> Duration {
 }
 
 const KILLS: usize = 60;
+/// Fewer: whoever comes after one that was killed in a renewal waits for its lease.
+const KILLS_WITH_REDIS: usize = 20;
 const MOMENTS: [Moment; 5] =
     [Moment::Starting, Moment::Serving, Moment::Granted, Moment::AfterGrant, Moment::Used];
 const CALLERS: usize = 12;
@@ -227,5 +254,5 @@ const CALLERS: usize = 12;
 const ACCESS_LIFE: Duration = Duration::from_secs(2);
 /// The test's own call, which is no use of a token by the gateway.
 const PROBE: &str = "/openapi/v1/account/info?probe=1";
-/// The store, its lock, and one file that a kill left half written.
-const MOST_FILES: usize = 3;
+/// The store, its two locks, and one file that a kill left half written.
+const MOST_FILES: usize = 4;

@@ -57,7 +57,8 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let news = page.unproven.then(|| page.tokens.refresh.as_ref().map(Secret::fingerprint));
         let gain = self.known.as_ref().map(|known| known.life) != Some(page.life);
         let newer = page.generation > before;
-        if self.is_living(&page) && (newer || gain) && self.publish(&page).is_ok() && newer {
+        let published = self.is_living(&page) && (newer || gain) && self.publish(&page).is_ok();
+        if published && newer {
             self.failure = None;
             let (reason, outcome) = (Reason::Store.as_str(), Outcome::Adopted.as_str());
             self.metrics.adopted(reason, outcome);

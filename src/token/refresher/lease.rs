@@ -54,3 +54,27 @@ impl LeaseWatch {
         self.lasts / 10
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::hand;
+
+    #[tokio::test(start_paused = true)]
+    async fn p17_an_observer_that_slept_gives_the_holder_time_to_show_that_it_lives() {
+        hand::begin(std::time::SystemTime::now());
+        let lasts = Duration::from_secs(10);
+        let page = Page::default().taken("holder", None, std::time::SystemTime::now());
+        let mut watch = LeaseWatch::new(lasts);
+        assert!(!watch.observe(&page));
+        hand::sleep(lasts * 100);
+        assert!(!watch.observe(&page), "the holder may have slept with us");
+        tokio::time::advance(lasts / 2).await;
+        let page = page.beaten("holder").expect("the holder's page");
+        assert!(!watch.observe(&page));
+        tokio::time::advance(lasts - Duration::from_millis(1)).await;
+        assert!(!watch.observe(&page));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(watch.observe(&page), "it gave no sign of life");
+    }
+}

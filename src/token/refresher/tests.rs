@@ -1,3 +1,7 @@
+mod clocks;
+mod deaths;
+mod keep_alive;
+mod pace;
 mod script;
 mod shown;
 mod trouble;
@@ -78,8 +82,12 @@ async fn start_with(script: Script, stored: Option<Page>, per_day: u32) -> Fixtu
 }
 
 async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
-    let readiness = Readiness::default();
-    let config = Config {
+    let config = config();
+    start_as(Config { limits: Limits { per_day, ..config.limits }, ..config }, store, script)
+}
+
+fn config() -> Config {
+    Config {
         upstream: "vendor".into(),
         page: "account".into(),
         holder: "this".into(),
@@ -88,13 +96,18 @@ async fn start_on(store: Arc<Store>, script: Script, per_day: u32) -> Fixture {
         seed: Some(Secret::new("seed")),
         old_access_token: OldToken::Dies,
         schedule: Schedule { margin: 300 * SECOND, min_interval: SECOND, keep_alive: None },
-        limits: Limits { per_day, day_offset: 0, per_minute: 20 },
+        limits: Limits { per_day: 0, day_offset: 0, per_minute: 20 },
         vendor_interval: Duration::ZERO,
         wait: 10 * SECOND,
-    };
+    }
+}
+
+fn start_as(config: Config, store: Arc<Store>, script: Script) -> Fixture {
+    let readiness = Readiness::default();
     let metrics = Metrics::new("0", "test").expect("metrics");
-    let (part, own) = (readiness.register("vendor"), metrics.token_of("vendor"));
-    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, own);
+    let part = readiness.register("vendor");
+    let of_token = metrics.token_of("vendor");
+    let (refresher, tokens) = Refresher::new(config, script.clone(), store.clone(), part, of_token);
     let stop = CancellationToken::new();
     let task = tokio::spawn(refresher.run(stop.clone().cancelled_owned()));
     Fixture { tokens, script, store, readiness, metrics, stop, task }

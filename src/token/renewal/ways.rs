@@ -100,7 +100,13 @@ impl Renewal {
                  presented at {}, and the answer to that was lost. It is not presented again: {remedy}",
                 humantime::format_rfc3339_seconds(lost)
             ),
-            None => format!("the refresh token was refused{told} at {at}: {remedy}"),
+            None => {
+                let lapsed = lapsed_at(page, now).map_or_else(String::new, |end| {
+                    let end = humantime::format_rfc3339_seconds(end);
+                    format!(", because it has lapsed at {end}")
+                });
+                format!("the refresh token was refused{told} at {at}{lapsed}: {remedy}")
+            }
         };
         let opens = known.iter().filter_map(|token| page.refusal_of(token.fingerprint()));
         let opens = opens.filter_map(|refusal| refusal.opens_at()?.duration_since(now).ok()).min();
@@ -114,7 +120,7 @@ fn refresh_tokens(rules: &Rules, page: &Page, now: SystemTime) -> Vec<Secret> {
     if !rules.can_refresh {
         return Vec::new();
     }
-    let lapsed = page.life.and_then(|life| life.refresh_expires_at).is_some_and(|end| end <= now);
+    let lapsed = lapsed_at(page, now).is_some();
     // Where nothing else is left, one that has lapsed by our clock is tried all the same.
     let stored = page.tokens.refresh.as_ref().filter(|_| !(lapsed && rules.can_mint));
     let by_hand = stored.filter(|_| page.unproven);
@@ -126,6 +132,11 @@ fn refresh_tokens(rules: &Rules, page: &Page, now: SystemTime) -> Vec<Secret> {
         }
     }
     tokens
+}
+
+/// When the page's refresh token has lapsed, if it has.
+fn lapsed_at(page: &Page, now: SystemTime) -> Option<SystemTime> {
+    page.life?.refresh_expires_at.filter(|end| *end <= now)
 }
 
 /// The configured seed, if the operator has changed it since the last success.

@@ -58,6 +58,27 @@ fn p15_a_life_that_is_none_does_not_cost_the_pair() {
 }
 
 #[test]
+fn p18_the_refresh_tokens_life_is_what_the_answer_says_or_else_the_description() {
+    let shape = AnswerShape {
+        refresh_expires_in: Some(pointer("/data/refresh_expires_in")),
+        refresh_token_life: Some(Duration::from_secs(86_400)),
+        ..shape()
+    };
+    let life = |told: &str| {
+        let body = format!(r#"{{"code":0,"data":{{"access_token":"a"{told}}}}}"#);
+        let grant =
+            read(&shape, StatusCode::OK, body.as_bytes(), now(), &said("old-refresh-token"));
+        let end = grant.expect("a grant").refresh_expires_at.expect("an end");
+        end.duration_since(now()).expect("a later end").as_secs()
+    };
+    assert_eq!(life(r#","refresh_expires_in":2592000"#), 2_592_000);
+    assert_eq!(life(r#","refresh_expires_in":"1790007200""#), 7200);
+    for nothing in ["", r#","refresh_expires_in":0"#, r#","refresh_expires_in":"never""#] {
+        assert_eq!(life(nothing), 86_400, "{nothing}");
+    }
+}
+
+#[test]
 fn p15_a_byte_order_mark_or_a_garbled_message_does_not_cost_the_pair() {
     let body = b"\xef\xbb\xbf{\"code\":0,\"msg\":\"\xb3\xc9\",\"data\":{\"access_token\":\"a\"}}";
     let grant = read(&shape(), StatusCode::OK, body, now(), &said("old-refresh-token"));

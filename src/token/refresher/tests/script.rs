@@ -15,9 +15,12 @@ pub(super) struct State {
     pub(super) answers: VecDeque<Result<Grant, Denied>>,
     pub(super) presented: Vec<String>,
     pub(super) mints: usize,
+    pub(super) called_at: Vec<Instant>,
     pub(super) issued: usize,
     pub(super) can_mint: bool,
     pub(super) life: Duration,
+    /// Of refresh tokens, where the vendor tells.
+    pub(super) refresh_life: Option<Duration>,
     pub(super) delay: Duration,
 }
 
@@ -43,6 +46,7 @@ impl Script {
     }
 
     async fn answer(&self) -> Result<Grant, Denied> {
+        self.state().called_at.push(Instant::now());
         let delay = self.state().delay;
         tokio::time::sleep(delay).await;
         let mut state = self.state();
@@ -51,7 +55,10 @@ impl Script {
             return answer;
         }
         state.issued += 1;
-        Ok(grant(&format!("access-{}", state.issued), Some(&format!("r{}", state.issued)), life))
+        let number = state.issued;
+        let grant = grant(&format!("access-{number}"), Some(&format!("r{number}")), life);
+        let refresh_expires_at = state.refresh_life.map(|life| clock::wall() + life);
+        Ok(Grant { refresh_expires_at, ..grant })
     }
 }
 
