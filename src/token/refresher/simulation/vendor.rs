@@ -143,6 +143,12 @@ impl Vendor {
         !token.spent && token.ends.is_none_or(|end| end > Instant::now())
     }
 
+    /// Good, and not only for the rest of a grace.
+    pub(super) fn is_lasting(&self, refresh: usize) -> bool {
+        let keeps = matches!(self.terms.rotation, Rotation::Keeps);
+        self.is_good(refresh) && (keeps || self.refresh[refresh].brought.is_empty())
+    }
+
     pub(super) fn is_alive(&self, access: usize) -> bool {
         self.access[access].ends > Instant::now()
     }
