@@ -290,6 +290,11 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     fn take_over(&mut self, end: End) -> Result<(), Setback> {
         let End { result, page, unsaved, unanswered, refusals, .. } = end;
         (self.unsaved, self.unanswered) = (unsaved, unanswered);
+        // The store may have lost a newer token meanwhile: it is given back, and not forgotten here.
+        let page = match &self.known {
+            Some(known) => page.restored(known),
+            None => page,
+        };
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(setback) => {

@@ -248,6 +248,7 @@ impl Renewal {
 
             (Stage::Noting { next, .. }, Heard::Swapped) => self.look(rules, next, now),
             (Stage::Noting { token, fence, .. }, Heard::Stale(page)) => {
+                let page = page.restored(&self.task.known);
                 self.note(token, fence, page, now)
             }
             (Stage::Noting { .. }, Heard::Down(error)) => self.end(Err(Setback::of_store(error))),
@@ -257,6 +258,7 @@ impl Renewal {
                 Step::End(end)
             }
             (Stage::Ending { end, trouble, .. }, Heard::Stale(page)) => {
+                let page = page.restored(&self.task.known);
                 if end.result.is_err() && self.is_wanted(rules, &page, now) {
                     return self.adopt(rules, page);
                 }
@@ -278,7 +280,7 @@ impl Renewal {
     pub fn beaten(&mut self, next: Page, heard: Heard) {
         match heard {
             Heard::Swapped => self.seen = next,
-            Heard::Stale(page) => self.seen = page,
+            Heard::Stale(page) => self.seen = page.restored(&self.task.known),
             _ => {}
         }
     }

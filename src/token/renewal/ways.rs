@@ -87,7 +87,10 @@ impl Renewal {
             return Setback::plea(detail, None);
         }
         let known = refresh_tokens(rules, page, now);
-        let refusal = known.iter().rev().find_map(|token| page.refusal_of(token.fingerprint()));
+        let refusals = known.iter().rev().filter_map(|token| page.refusal_of(token.fingerprint()));
+        // That one was spent says more than that a spare of it was refused.
+        let refusal = refusals.clone().find(|refusal| refusal.lost_at.is_some());
+        let refusal = refusal.or_else(|| refusals.clone().next());
         let Some(refusal) = refusal else {
             let detail = format!("there is no refresh token, and the vendor cannot mint: {remedy}");
             return Setback::plea(detail, Some(NOTHING_TO_TRY));

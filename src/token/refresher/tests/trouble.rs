@@ -254,3 +254,24 @@ async fn p15_the_same_pair_again_does_not_mean_that_refresh_tokens_stay_good() {
     assert_eq!(fixture.script.calls(), 2);
     assert!(fixture.stored().await.life.is_some_and(|life| !life.keeps_refresh));
 }
+
+/// Found by the simulation: what a failed renewal had read became what was known.
+#[tokio::test(start_paused = true)]
+async fn p15_a_failed_renewal_does_not_forget_what_the_store_has_lost() {
+    let fixture = start(Script::new(HOUR), None).await;
+    let first = fixture.tokens.current().await.expect("a token").generation;
+    let before = fixture.store.pages().expect("a store in memory");
+    let second = fixture.tokens.newer_than(first).await.expect("a token").generation;
+    fixture.script.state().delay = 30 * SECOND;
+    fixture.script.state().answers.push_back(unreachable());
+    fixture.tokens.refresh_soon(second);
+    while fixture.script.calls() < 3 {
+        tokio::task::yield_now().await;
+    }
+    fixture.store.put_back(before);
+    while fixture.script.calls() < 4 {
+        advance(SECOND).await;
+    }
+    assert_eq!(fixture.script.state().presented, ["seed", "r1", "r2", "r2"]);
+    assert!(fixture.stored().await.generation >= second);
+}
