@@ -36,9 +36,7 @@ pub(super) struct Books {
     calls: VecDeque<Instant>,
     outage_at: Option<Instant>,
     day: (u64, u32),
-    /// What each replica has written last: the refresh token that it is about to present, and
-    /// whether it holds the lease.
-    wrote: BTreeMap<Replica, (Option<Fingerprint>, bool)>,
+    wrote: BTreeMap<Replica, Wrote>,
     under_way: BTreeMap<Replica, Call>,
     granted: Option<(u64, Instant)>,
     /// Generation and access token, by living replica.
@@ -49,7 +47,16 @@ pub(super) struct Books {
     /// Good refresh tokens that the store has lost, and the replicas that could give them back.
     missing: BTreeMap<usize, BTreeSet<Replica>>,
     ended: BTreeSet<Replica>,
+}
+
+/// What a replica has written last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wrote {
+    /// The refresh token that it is about to present.
+    presents: Option<Fingerprint>,
+    holds_lease: bool,
     generation: u64,
+    at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +111,6 @@ impl Books {
             saved: BTreeSet::from([0]),
             missing: BTreeMap::new(),
             ended: BTreeSet::new(),
-            generation: 0,
         }
     }
 
@@ -170,9 +176,13 @@ impl State {
         }
         let books = &mut self.books;
         books.counts.writes += 1;
-        books.generation = next.generation;
-        let holds = next.holds_lease(&who.to_string());
-        books.wrote.insert(who, (next.intent.as_ref().map(|intent| intent.presented), holds));
+        let wrote = Wrote {
+            presents: next.intent.as_ref().map(|intent| intent.presented),
+            holds_lease: next.holds_lease(&who.to_string()),
+            generation: next.generation,
+            at: Some(Instant::now()),
+        };
+        books.wrote.insert(who, wrote);
         books.saved.extend(after.iter().copied());
         books.missing.retain(|number, _| !after.contains(number));
         if let (Some(access), Some(refresh)) = (&next.tokens.access, &next.tokens.refresh) {
@@ -185,7 +195,6 @@ impl State {
         self.say(|| format!("store: back to {}, after {}", described(now), described(old)));
         self.disturb();
         self.books.counts.losses += 1;
-        self.books.generation = now.generation;
         let kept = refresh_tokens(now);
         for lost in refresh_tokens(old).into_iter().filter(|number| !kept.contains(number)) {
             let books = &mut self.books;

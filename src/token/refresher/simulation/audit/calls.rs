@@ -21,14 +21,16 @@ impl State {
         self.say(|| format!("{who} calls with {presented:?}, meets {trouble:?}"));
         let noted = self.books.wrote.get(&who).copied().unwrap_or_default();
         let print = presented.map(|number| text(number).fingerprint());
-        if !noted.1 || (print.is_some() && noted.0 != print) {
+        if !noted.holds_lease || (print.is_some() && noted.presents != print) {
             self.fail(format!("{who} calls with {presented:?} and has not noted it before"));
         }
-        let other = self.books.under_way.iter().find(|(_, call)| self.books.calm_since(call.began));
+        // From the lease on: whoever held it may have been told, and the store have forgotten it.
+        let (began, base) = (noted.at.unwrap_or_else(Instant::now), noted.generation);
+        let calm = |call: &Call| self.books.calm_since(call.began.min(began));
+        let other = self.books.under_way.iter().find(|(_, call)| calm(call));
         if let Some((other, _)) = other {
             self.fail(format!("{who} calls while {other} does, and nothing has gone wrong"));
         }
-        let (began, base) = (Instant::now(), self.books.generation);
         self.books.under_way.insert(who, Call { began, base, granted: false });
         self.books.counts.calls += 1;
         self.count_recent();
@@ -98,7 +100,7 @@ impl State {
         let (base, began) = (call.base, call.began);
         if let Some((of, at)) = self.books.granted
             && of == base
-            && self.books.calm_since(at)
+            && self.books.calm_since(at.min(began))
         {
             self.fail(format!("a second grant for generation {base}, and nothing has gone wrong"));
         }
@@ -151,7 +153,9 @@ impl State {
         let token = self.vendor.token(presented);
         token.refusals += 1;
         let refusals = token.refusals;
-        let patience = if is_lost { 3 } else { 12 + 5 * days };
+        let patience = if is_lost && counts.losses == 0 { 3 } else { 12 + 5 * days };
+        // What the store has forgotten is tried anew.
+        let patience = patience * (1 + counts.losses);
         if !is_good && refusals > patience + counts.disturbances + 2 * counts.wishes {
             self.fail(format!("r{presented} was presented though it was refused {refusals} times"));
         }
