@@ -384,4 +384,6 @@ impl Renewal {
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

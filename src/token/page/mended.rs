@@ -16,17 +16,23 @@ impl Page {
         if known.generation <= self.generation {
             return self;
         }
-        let by_hand = self.tokens.refresh.filter(|_| self.unproven);
-        let page = Page {
+        let obtained_at = |page: &Page| page.life.map(|life| life.obtained_at);
+        let is_later = obtained_at(&self) > obtained_at(known);
+        let mut page = Page {
             fence: self.fence.max(known.fence),
             lease: self.lease,
             ledger: self.ledger.later(known.ledger.clone()),
             seeds: merged(known.seeds.clone(), self.seeds),
             ..known.clone()
         };
-        match by_hand {
-            Some(token) => page.seeded(token),
-            None => page,
+        match self.tokens.refresh {
+            Some(by_hand) if self.unproven => page.seeded(by_hand),
+            // Had from what the store still knew: it may be the one that the vendor counts.
+            late if is_later => {
+                page.spare(late);
+                page
+            }
+            _ => page,
         }
     }
 
