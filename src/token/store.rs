@@ -47,6 +47,7 @@ pub struct Seen {
 pub struct Revision(u64);
 
 /// What came of replacing a page.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it comes from, and is rare")]
 #[derive(Clone, Debug)]
 pub enum Swap {
     Done(Revision),
