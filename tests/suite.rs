@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod drain;
 mod early_answers;
+mod early_deaths;
 mod encryption;
 mod expect;
 mod fidelity;

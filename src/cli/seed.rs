@@ -50,7 +50,8 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         let store = app::open_store(place, Opener::Command).map_err(Failure::failed)?;
         put(&store, page, &token, *force, name).await
     })?;
-    println!("{name} is seeded; a gateway that runs presents the refresh token within seconds");
+    let place = &place.place;
+    println!("{place}: {name} is seeded; a gateway that runs presents the token within seconds");
     Ok(())
 }
 

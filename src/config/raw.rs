@@ -120,7 +120,8 @@ pub struct RawStore {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawStoreTls {
-    /// Trusted beside the system's roots.
+    /// Trusted beside the system's roots; by a kubernetes store alone, and by default the service
+    /// account's `ca.crt`.
     pub ca_file: Option<PathBuf>,
     pub client_cert: Option<PathBuf>,
     pub client_key: Option<PathBuf>,

@@ -82,6 +82,10 @@ pub struct Life {
     /// When the vendor was last asked, if that brought the same token again or no later end.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub no_gain_at: Option<SystemTime>,
+    /// The vendor let the refresh token stand when it was last presented, so that presenting it does
+    /// not spend it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keeps_refresh: bool,
 }
 
 /// How long a token of this life lives yet, by a clock of this process' own that nobody sets and that
@@ -198,17 +202,16 @@ impl Page {
     }
 
     /// Takes the lease, and notes the refresh token that is about to be presented. A lease that is
-    /// held already is kept.
+    /// held already is kept; it moves, for it may have stood still for long.
     #[must_use]
     pub fn taken(&self, holder: &str, presents: Option<Fingerprint>, now: SystemTime) -> Page {
-        let mut page = self.clone();
-        if !page.holds_lease(holder) {
-            page.fence += 1;
-            let (holder, fence) = (holder.to_owned(), page.fence);
-            page.lease = Some(Lease { holder, fence, beat: 0 });
-        }
+        let mut page = self.beaten(holder).unwrap_or_else(|| {
+            let (holder, fence) = (holder.to_owned(), self.fence + 1);
+            Page { fence, lease: Some(Lease { holder, fence, beat: 0 }), ..self.clone() }
+        });
         if let Some(presented) = presents {
-            let doubt = self.doubt_of(presented);
+            let keeps = self.life.is_some_and(|life| life.keeps_refresh);
+            let doubt = self.doubt_of(presented).filter(|_| !keeps);
             page.intent = Some(Intent { presented, fence: page.fence, at: now, doubt });
         }
         page

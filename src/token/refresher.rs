@@ -8,6 +8,8 @@ mod follow;
 mod lease;
 mod report;
 mod shifts;
+#[cfg(test)]
+mod simulation;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,23 +162,21 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         self.start().await;
         loop {
             let changed = self.store.changed(&self.config.page);
+            // In this order, so that no flood of demands keeps the clock from being looked at.
             tokio::select! {
+                biased;
                 () = &mut stop => break,
+                shift = self.clocks.shift() => self.shifted(shift).await,
+                () = self.renew_at.reached() => self.renew_when_due().await,
+                () = reached(self.over_at) => self.tell_end(),
+                () = changed => self.follow().await,
+                () = sleep_until(self.poll_at) => self.follow().await,
                 demand = self.demands.recv() => match demand {
                     Some(demand) => self.meet(demand).await,
                     None => break,
                 },
-                () = self.renew_at.reached() => self.renew_when_due().await,
-                () = changed => self.follow().await,
-                shift = self.clocks.shift() => self.shifted(shift).await,
-                () = sleep_until(self.poll_at) => self.follow().await,
                 // The day turns, and with it the budget, though nothing else happens.
                 () = sleep(REPORT_INTERVAL) => self.report(None),
-                () = reached(self.over_at) => {
-                    self.over_at = None;
-                    warn!(upstream = %self.config.upstream, "the token is over, and there is no other");
-                    self.report(None);
-                }
             }
         }
         self.save_at_last().await;

@@ -121,7 +121,13 @@ mod tests {
         let obtained_at = std::time::SystemTime::UNIX_EPOCH;
         let end = |seconds| obtained_at + Duration::from_secs(seconds);
         let refresh_expires_at = refresh.map(end);
-        Life { obtained_at, expires_at: end(seconds), refresh_expires_at, no_gain_at: None }
+        Life {
+            obtained_at,
+            expires_at: end(seconds),
+            refresh_expires_at,
+            no_gain_at: None,
+            keeps_refresh: false,
+        }
     }
 
     #[test]

@@ -360,6 +360,24 @@ impl Kind {
     }
 }
 
+#[cfg(test)]
+impl Store {
+    /// What a store in memory holds: a simulation gives it back later, and the writes since are
+    /// lost.
+    pub(in crate::token) fn pages(&self) -> Option<memory::Sheets> {
+        match &self.backend {
+            Kind::Memory(store) => Some(store.pages().clone()),
+            _ => None,
+        }
+    }
+
+    pub(in crate::token) fn put_back(&self, pages: memory::Sheets) {
+        if let Kind::Memory(store) = &self.backend {
+            *store.pages() = pages;
+        }
+    }
+}
+
 // === impl Revision ===
 
 impl Revision {

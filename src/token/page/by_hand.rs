@@ -58,7 +58,13 @@ mod tests {
     fn life() -> Life {
         let expires_at = NOW + Duration::from_secs(3600);
         let refresh_expires_at = Some(expires_at);
-        Life { obtained_at: NOW, expires_at, refresh_expires_at, no_gain_at: None }
+        Life {
+            obtained_at: NOW,
+            expires_at,
+            refresh_expires_at,
+            no_gain_at: None,
+            keeps_refresh: false,
+        }
     }
 
     fn tokens(access: &str, refresh: &str) -> Tokens {

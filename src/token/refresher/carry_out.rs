@@ -43,6 +43,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
                 Step::Watch => {
                     let since = Instant::now();
                     tokio::select! {
+                        biased;
                         () = self.store.changed(&self.config.page) => {}
                         () = sleep(self.lease.look()) => {}
                     }

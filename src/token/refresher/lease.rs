@@ -77,4 +77,16 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(watch.observe(&page), "it gave no sign of life");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn p17_a_lease_that_is_taken_up_again_does_not_seem_to_be_over() {
+        let mut watch = LeaseWatch::new(Duration::from_secs(10));
+        let left_over = Page::default().taken("one", None, crate::clock::wall());
+        assert!(!watch.observe(&left_over));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(watch.observe(&left_over), "nobody has moved it");
+        let again = left_over.taken("one", None, crate::clock::wall());
+        assert_eq!(again.fence, left_over.fence);
+        assert!(!watch.observe(&again), "its holder calls");
+    }
 }

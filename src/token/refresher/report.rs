@@ -35,6 +35,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         }
     }
 
+    /// The published token is over.
+    pub(super) fn tell_end(&mut self) {
+        self.over_at = None;
+        warn!(upstream = %self.config.upstream, "the token is over, and there is no other");
+        self.report(None);
+    }
+
     /// A renewal that succeeds in the end must not hide that a seed, or a stored refresh token, was
     /// no good.
     pub(super) fn tell_refusals(&self, refusals: &[String]) {

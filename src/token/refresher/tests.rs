@@ -45,6 +45,7 @@ fn page(generation: u64, refresh: &str, life: Duration) -> Page {
             expires_at: clock::wall() + life,
             refresh_expires_at: None,
             no_gain_at: None,
+            keeps_refresh: false,
         }),
         seeds: vec![Secret::new("seed").fingerprint()],
         ..Page::default()

@@ -65,16 +65,18 @@ impl Renewal {
         let told = self.seen.life.and_then(|life| life.refresh_expires_at).filter(|_| stays);
         let refresh_expires_at = grant.refresh_expires_at.or(told);
         let now = clock::whole_millis(now.wall);
+        let other = grant.refresh_token;
         let life = Life {
             obtained_at: now,
             expires_at: clock::whole_millis(grant.expires_at),
             refresh_expires_at: refresh_expires_at.map(clock::whole_millis),
             no_gain_at: (same || no_later).then_some(now),
+            keeps_refresh: presented.is_some() && (other.is_none() || other == presented),
         };
         Gain {
             tokens: Tokens {
                 access: Some(grant.access_token),
-                refresh: grant.refresh_token.or(presented),
+                refresh: other.or(presented),
                 spares: Vec::new(),
             },
             life,

@@ -129,3 +129,6 @@ const MOST_TRIES: u32 = 10;
 const CONFLICT: Duration = Duration::from_millis(20);
 /// For a watch that fails, or a Role that does not allow one.
 const POLL: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

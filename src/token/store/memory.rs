@@ -8,10 +8,12 @@ use tokio::sync::Notify;
 
 use super::{Backend, Revision, StoreError, Written, Wrote};
 
+pub(in crate::token) type Sheets = BTreeMap<String, Written>;
+
 /// For vendors that mint at will, and for tests.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    pages: Mutex<BTreeMap<String, Written>>,
+    pages: Mutex<Sheets>,
     changes: Notify,
 }
 
@@ -41,7 +43,7 @@ impl Backend for MemoryStore {
 }
 
 impl MemoryStore {
-    fn pages(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Written>> {
+    pub(super) fn pages(&self) -> std::sync::MutexGuard<'_, Sheets> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

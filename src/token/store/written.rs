@@ -153,6 +153,7 @@ mod tests {
             expires_at: UNIX_EPOCH + day,
             refresh_expires_at: Some(UNIX_EPOCH + 30 * day),
             no_gain_at: None,
+            keeps_refresh: false,
         };
         let token = || Some(Secret::new("r"));
         let page = Page {

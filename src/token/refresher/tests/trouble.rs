@@ -212,6 +212,23 @@ async fn p14_a_refresh_token_that_seems_to_have_lapsed_is_tried_where_nothing_el
     }
 }
 
+/// One lost answer and one mistaken refusal do not cost a refresh token that no call can spend.
+#[tokio::test(start_paused = true)]
+async fn p14_a_refresh_token_that_the_vendor_lets_stand_is_not_taken_to_be_spent() {
+    for rotates in [false, true] {
+        let first = grant("access-a", rotates.then_some("rotated"), HOUR);
+        let script = Script::new(HOUR).then(Ok(first)).then(unreachable()).then(refused());
+        let fixture = start(script, None).await;
+        let live = fixture.tokens.current().await.expect("a token");
+        let back = tokio::time::timeout(HOUR / 2, async {
+            while fixture.tokens.newer_than(live.generation).await.is_err() {
+                tokio::time::sleep(SECOND).await;
+            }
+        });
+        assert_eq!(back.await.is_ok(), !rotates, "{:?}", fixture.stored().await.refusals);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn p13_a_refused_refresh_token_is_presented_ever_more_rarely() {
     let mut script = Script::new(HOUR);
