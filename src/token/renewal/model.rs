@@ -116,6 +116,7 @@ impl Model for Protocol {
                 expires_at: obtained_at + LIFE,
                 refresh_expires_at: None,
                 no_gain_at: None,
+                keeps_refresh: false,
             };
             world.page.change(|page| page.life = Some(life));
         }

@@ -17,7 +17,13 @@ fn page(generation: u64, pair: u64) -> Page {
             refresh: Some(Secret::new(format!("r{pair}"))),
             spares: Vec::new(),
         },
-        life: Some(Life { obtained_at, expires_at, refresh_expires_at: None, no_gain_at: None }),
+        life: Some(Life {
+            obtained_at,
+            expires_at,
+            refresh_expires_at: None,
+            no_gain_at: None,
+            keeps_refresh: false,
+        }),
         ..Page::default()
     }
 }
