@@ -7,7 +7,9 @@ use tokenward::sandbox::{Sandbox, Settings, Vendor};
 use tokio::process::Command;
 
 use crate::support::process::{Process, gateway, run, tokenward};
+use crate::support::redis::Redis;
 use crate::support::vendors::{Home, Vendors, client, get, get_until, send};
+use crate::support::{Stage, until};
 
 const CONFIG: &str = r#"
 workers = 1
@@ -206,5 +208,43 @@ async fn p26_a_plain_store_is_sealed_when_a_key_is_given() {
     sealing.kill().await;
     for secret in &secrets {
         assert!(!holds(&store(&home), secret), "{secret} is in the store");
+    }
+}
+
+/// While a fleet is brought from one order of keys to the other, both halves read what either writes.
+#[tokio::test]
+async fn p26_replicas_before_one_redis_share_sealed_tokens_while_their_keys_are_changed() {
+    let redis = Redis::start().await;
+    let plan = |keys: [&str; 2]| {
+        let keys = format!("store.encryption_key = {keys:?}");
+        Stage::plan().config(&redis.store()).config(&keys).sandbox(|settings| {
+            settings.aiclk.tokens.rotate = true;
+        })
+    };
+    let old = plan([OLD, NEW]).start().await;
+    let new = plan([NEW, OLD]).beside(&old).start().await;
+    let sandbox = old.sandbox.clone();
+    let mut secrets = BTreeSet::from([OLD.to_owned(), NEW.to_owned()]);
+    let mut generation = 1;
+    for stage in [&old, &new, &old] {
+        remember(&mut secrets, &sandbox);
+        assert_eq!(stage.refresh("aiclk").await.status(), 200);
+        generation += 1;
+        for stage in [&old, &new] {
+            until("both have it", || stage.generation("aiclk") == generation).await;
+        }
+    }
+    remember(&mut secrets, &sandbox);
+    assert!(secrets.len() >= 9, "{secrets:?}");
+    assert_eq!(sandbox.counts(Vendor::Aiclk).token_calls(), 4);
+    let mut stored = Vec::new();
+    let names: Vec<String> = redis.ask(redis::cmd("KEYS").arg("*")).await;
+    for name in &names {
+        let dump: Vec<Vec<u8>> = redis.ask(redis::cmd("HGETALL").arg(name)).await;
+        stored.extend(dump.concat());
+    }
+    assert!(holds(&stored, "sealed:1:") && names.len() >= 2, "{names:?}");
+    for secret in &secrets {
+        assert!(!holds(&stored, secret), "{secret} is in the store");
     }
 }

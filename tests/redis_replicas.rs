@@ -1,9 +1,10 @@
 //! Many gateways before one Redis: one refresh, and a token that all of them have at once (p17).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokenward::sandbox::{Fault, FaultKind, Scope, Settings, Vendor};
 use tokenward::token::store::{Pages, Swap};
+use tokio::time::Instant;
 
 use crate::support::process::{Process, gateway};
 use crate::support::redis::Redis;

@@ -104,8 +104,7 @@ async fn p20_seed_puts_a_refresh_token_into_redis_while_a_gateway_runs() {
     command.arg("--config").arg(home.config());
     let ended = run(command).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let place = format!("redis at 127.0.0.1:{}: aiclk is seeded", redis.port);
-    assert!(ended.stdout.contains(&place), "{}", ended.stdout);
+    assert!(ended.stdout.contains("aiclk is seeded"), "{}", ended.stdout);
     let answer = crate::support::vendors::get_until(at + CALL, |answer| answer.status == 200).await;
     assert_eq!(answer.json()["code"], 200);
 

@@ -1,8 +1,9 @@
 //! Redis slow, gone, restarted empty, read-only: served from memory, no refresh storm (p17, p15).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokenward::sandbox::{Sandbox, Settings, Vendor};
+use tokio::time::Instant;
 
 use crate::support::redis::Redis;
 use crate::support::{Stage, soon, until};

@@ -63,7 +63,10 @@ async fn deaths_with(size: usize) {
     assert_eq!(fleet.counts().refreshes, 1, "one for all at the start");
     for death in 1..=DEATHS {
         fleet.vendors.sandbox.expire(Vendor::Aiclk);
-        fleet.call(8).await;
+        let began = Instant::now();
+        fleet.call(CALLERS).await;
+        let (callers, took) = (size * CALLERS, began.elapsed());
+        eprintln!("{size} gateways: {took:?} from a death to the last of {callers} callers");
         let Counts { refreshes, refused, .. } = fleet.counts();
         assert_eq!((refreshes, refused), (1 + death, 0), "{size} gateways");
     }
@@ -78,6 +81,11 @@ async fn p17_two_gateways_on_one_file_refresh_once_for_a_death() {
 #[tokio::test]
 async fn p17_four_gateways_on_one_file_refresh_once_for_a_death() {
     deaths_with(4).await;
+}
+
+#[tokio::test]
+async fn p17_eight_gateways_on_one_file_refresh_once_for_a_death() {
+    deaths_with(8).await;
 }
 
 /// The lease of a gateway that dies in mid-refresh runs out, and the next one takes over.
@@ -143,3 +151,5 @@ async fn p17_killed_in_turns_gateways_lose_no_token_that_reached_one_of_them() {
 }
 
 const DEATHS: u64 = 5;
+/// Of every gateway.
+const CALLERS: usize = 8;

@@ -66,12 +66,17 @@ impl Renewal {
         let refresh_expires_at = grant.refresh_expires_at.or(told);
         let now = clock::whole_millis(now.wall);
         let other = grant.refresh_token;
+        // The same pair handed out again tells nothing of what a new one does.
+        let keeps = match same {
+            true => self.seen.life.is_some_and(|life| life.keeps_refresh),
+            false => presented.is_some() && (other.is_none() || other == presented),
+        };
         let life = Life {
             obtained_at: now,
             expires_at: clock::whole_millis(grant.expires_at),
             refresh_expires_at: refresh_expires_at.map(clock::whole_millis),
             no_gain_at: (same || no_later).then_some(now),
-            keeps_refresh: presented.is_some() && (other.is_none() || other == presented),
+            keeps_refresh: keeps,
         };
         Gain {
             tokens: Tokens {

@@ -112,6 +112,16 @@ async fn p12_a_clock_set_back_by_days_does_not_revive_a_dead_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p12_a_clock_set_back_does_not_bring_a_dead_token_back_from_the_store() {
+    let fixture = with_an_hour().await;
+    hand::set_back(3 * DAY);
+    hand::sleep(2 * HOUR);
+    // Whoever has no token takes any that lives: the store's does not, whatever the clock says.
+    let live = fixture.tokens.current().await.expect("a token");
+    assert_eq!((live.generation, fixture.script.calls()), (8, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn p12_after_a_jump_a_restart_costs_one_renewal_at_most() {
     for back in [false, true] {
         let first = with_an_hour().await;
