@@ -143,6 +143,7 @@ fn terms(life: Duration) -> Terms {
         Rotation::Strict,
         Rotation::Theft,
         Rotation::Grace(30 * SECOND),
+        Rotation::Latest(30 * SECOND),
         Rotation::Keeps,
     ]);
     Terms {

@@ -22,6 +22,8 @@ pub(super) enum Rotation {
     Theft,
     /// It can be presented for a while yet.
     Grace(Duration),
+    /// It can, and what it brings then ends what it has brought before.
+    Latest(Duration),
     /// It stays good.
     Keeps,
 }
@@ -207,7 +209,11 @@ impl Vendor {
         };
         match self.terms.rotation {
             Rotation::Strict | Rotation::Theft => self.refresh[presented].spent = true,
-            Rotation::Grace(grace) => {
+            Rotation::Grace(grace) | Rotation::Latest(grace) => {
+                if matches!(self.terms.rotation, Rotation::Latest(_)) {
+                    let before = self.refresh[presented].brought.clone();
+                    before.into_iter().for_each(|number| self.refresh[number].spent = true);
+                }
                 let ends = &mut self.refresh[presented].ends;
                 *ends = Some(ends.map_or(now + grace, |end| end.min(now + grace)));
             }

@@ -244,3 +244,13 @@ async fn p13_a_refused_refresh_token_is_presented_ever_more_rarely() {
     // A minute after the first, then two, four … and at last every six hours.
     assert!((9..=13).contains(&calls), "{calls} calls in a day without a cap");
 }
+
+#[tokio::test(start_paused = true)]
+async fn p15_the_same_pair_again_does_not_mean_that_refresh_tokens_stay_good() {
+    let pair = || Ok(grant("the-same", Some("r1"), HOUR));
+    let fixture = start(Script::new(HOUR).then(pair()).then(pair()), None).await;
+    let dead = fixture.tokens.current().await.expect("a token").generation;
+    fixture.tokens.newer_than(dead).await.expect_err("there is no newer one");
+    assert_eq!(fixture.script.calls(), 2);
+    assert!(fixture.stored().await.life.is_some_and(|life| !life.keeps_refresh));
+}
