@@ -1,10 +1,11 @@
-//! What can go wrong with a store, and what helps.
+//! Why a store has not done what was asked of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::kubernetes;
+use super::Unreadable;
+use super::kubernetes::ApiError;
 use super::seal::Unsealed;
-use super::written::Unreadable;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -27,7 +28,7 @@ pub enum StoreError {
         path.display(),
         humantime::format_duration(*waited)
     )]
-    Busy { path: PathBuf, waited: std::time::Duration },
+    Busy { path: PathBuf, waited: Duration },
     #[error("the store at {server} {problem}")]
     Unavailable {
         /// Without a password.
@@ -36,7 +37,7 @@ pub enum StoreError {
         problem: String,
     },
     #[error(transparent)]
-    Kubernetes(#[from] kubernetes::ApiError),
+    Kubernetes(#[from] ApiError),
     #[error("the store's page {page} cannot be read; it is left as it is")]
     Unreadable {
         page: String,
