@@ -225,11 +225,9 @@ async fn p26_replicas_before_one_redis_share_sealed_tokens_while_their_keys_are_
     let new = plan([NEW, OLD]).beside(&old).start().await;
     let sandbox = old.sandbox.clone();
     let mut secrets = BTreeSet::from([OLD.to_owned(), NEW.to_owned()]);
-    let mut generation = 1;
-    for stage in [&old, &new, &old] {
+    for (generation, stage) in (2..).zip([&old, &new, &old]) {
         remember(&mut secrets, &sandbox);
         assert_eq!(stage.refresh("aiclk").await.status(), 200);
-        generation += 1;
         for stage in [&old, &new] {
             until("both have it", || stage.generation("aiclk") == generation).await;
         }

@@ -39,7 +39,7 @@ impl BootTime {
     }
 
     /// Completes then. Timers stand still while the machine sleeps, so this looks now and then
-    /// whether it has slept: it is late by no more than [`LONGEST_NAP`].
+    /// whether it has slept: it is late by two seconds at the most.
     pub async fn reached(self) {
         loop {
             match self.left() {

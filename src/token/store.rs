@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod error;
 pub mod file;
 mod health;
 pub mod kubernetes;
@@ -16,7 +17,6 @@ mod written;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
@@ -25,13 +25,14 @@ use tracing::{info, warn};
 use crate::telemetry::metrics::StoreMetrics;
 
 use super::page::Page;
+pub use error::StoreError;
 use file::FileStore;
 pub use health::Condition;
 use health::Health;
 use kubernetes::KubernetesStore;
 use memory::MemoryStore;
 use redis::RedisStore;
-use seal::{Sealing, Unsealed, Vault};
+use seal::{Sealing, Vault};
 pub use written::{Unreadable, Written};
 
 /// A page as it was read, and what must still be there when it is replaced.
@@ -47,6 +48,7 @@ pub struct Seen {
 pub struct Revision(u64);
 
 /// What came of replacing a page.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it comes from, and is rare")]
 #[derive(Clone, Debug)]
 pub enum Swap {
     Done(Revision),
@@ -127,51 +129,6 @@ enum Kind {
     Kubernetes(KubernetesStore),
     Memory(MemoryStore),
     Redis(RedisStore),
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("{}: {doing} failed", path.display())]
-    Io {
-        path: PathBuf,
-        doing: &'static str,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error(
-        "{}: {problem}; it is left as it is: mend it, or move it away and seed again",
-        path.display()
-    )]
-    Damaged { path: PathBuf, problem: String },
-    #[error("{}: in use by another tokenward ({holder}): {advice}", path.display())]
-    Held { path: PathBuf, holder: String, advice: &'static str },
-    #[error(
-        "{}: another process has been about to write it for {}, as its lock file (.write) says",
-        path.display(),
-        humantime::format_duration(*waited)
-    )]
-    Busy { path: PathBuf, waited: std::time::Duration },
-    #[error("the store at {server} {problem}")]
-    Unavailable {
-        /// Without a password.
-        server: String,
-        /// A clause about it, and what helps.
-        problem: String,
-    },
-    #[error(transparent)]
-    Kubernetes(#[from] kubernetes::ApiError),
-    #[error("the store's page {page} cannot be read; it is left as it is")]
-    Unreadable {
-        page: String,
-        #[source]
-        source: Unreadable,
-    },
-    #[error("the store's page {page} was not written")]
-    Unsealed {
-        page: String,
-        #[source]
-        source: Unsealed,
-    },
 }
 
 // === impl Store ===

@@ -73,7 +73,7 @@ fn look_at(page: &Page) {
     }
     let _ = limits.remaining(&page.ledger, now);
     assert!(page.left(now) <= page.life.map_or(Duration::ZERO, |life| life.whole()));
-    let _ = (page.is_living(now), page.dies_early(now, 0.2), page.is_doubtful());
+    let _ = (page.is_living(now), page.is_doubtful());
     let _ = Page::default().restored(page).released("me").beaten("me");
 }
 
