@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokenward::sandbox::{Counts, Fault, FaultKind, Scope, Vendor};
+use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,10 +20,10 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn of(size: usize) -> Self {
+    async fn of(size: usize, lease: &str) -> Self {
         let (home, vendors) = (home(), Vendors::start(rotating()).await);
         let processes: Vec<_> =
-            (0..size).map(|_| Process::start(sharing(&vendors, &home))).collect();
+            (0..size).map(|_| Process::start(leasing(&vendors, &home, lease))).collect();
         let mut addresses = Vec::new();
         for process in &processes {
             addresses.push(process.upstream("aiclk").await);
@@ -57,8 +58,15 @@ impl Fleet {
     }
 }
 
+fn leasing(vendors: &Vendors, home: &Home, lease: &str) -> Command {
+    let mut command = sharing(vendors, home);
+    command.env("TOKENWARD__STORE__LEASE", lease);
+    command
+}
+
 async fn deaths_with(size: usize) {
-    let fleet = Fleet::of(size).await;
+    // A disk that stands still for a second, under all tests at once, must not cost the lease.
+    let fleet = Fleet::of(size, "20s").await;
     fleet.call(1).await;
     assert_eq!(fleet.counts().refreshes, 1, "one for all at the start");
     for death in 1..=DEATHS {
@@ -92,7 +100,7 @@ async fn p17_eight_gateways_on_one_file_refresh_once_for_a_death() {
 #[tokio::test]
 async fn p17_kill_9_of_the_leases_holder_stops_the_others_for_no_longer_than_the_lease() {
     for size in [2, 4] {
-        let mut fleet = Fleet::of(size).await;
+        let mut fleet = Fleet::of(size, "1s").await;
         fleet.call(1).await;
         let silent = Fault::new(FaultKind::Silent).on(Scope::Token).times(1);
         fleet.vendors.sandbox.fault(Vendor::Aiclk, silent);
@@ -115,7 +123,7 @@ async fn p17_kill_9_of_the_leases_holder_stops_the_others_for_no_longer_than_the
 /// Again and again the first gateway dies while it refreshes, and is started anew.
 #[tokio::test]
 async fn p17_killed_in_turns_gateways_lose_no_token_that_reached_one_of_them() {
-    let mut fleet = Fleet::of(2).await;
+    let mut fleet = Fleet::of(2, "1s").await;
     fleet.call(1).await;
     let sandbox = fleet.vendors.sandbox.clone();
     for round in 0..6 {
