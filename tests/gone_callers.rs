@@ -140,7 +140,7 @@ async fn p03_a_caller_who_goes_when_the_vendor_has_stopped_reading() {
 /// The caller's end stands behind more than the gateway may read: only the time can tell.
 #[tokio::test]
 async fn p03_an_upload_that_nobody_reads_ends_with_the_time_for_the_first_byte() {
-    let (vendor, stage) = stage_with("upstream.aiclk.timeouts.first_byte = '600ms'").await;
+    let (vendor, stage) = stage_with("upstream.aiclk.timeouts.first_byte = '2s'").await;
     let hand = vendor.by_hand();
     let mut caller = stage.caller("aiclk").await;
     caller.send(put("Content-Length: 1000000000")).await;
