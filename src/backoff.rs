@@ -19,13 +19,8 @@ impl Backoff {
     /// The wait after one more failure. Never below a tenth of the ceiling, so that bad luck
     /// cannot turn into a spin.
     pub fn after_failure(&mut self) -> Duration {
-        self.after_failure_within(self.cap)
-    }
-
-    /// The same, under a lower cap.
-    pub fn after_failure_within(&mut self, cap: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        pause(self.failures, self.base, self.cap.min(cap), fastrand::f64())
+        pause(self.failures, self.base, self.cap, fastrand::f64())
     }
 
     pub fn reset(&mut self) {

@@ -8,6 +8,7 @@ mod head;
 pub mod inject;
 pub mod inspect;
 pub mod listener;
+pub mod peer;
 pub mod proceed;
 pub mod reply;
 pub mod retry;
@@ -39,6 +40,7 @@ use crate::vendor::rules::{RuleIndex, Verdict};
 
 use error::ProxyError;
 use head::Head;
+use peer::Peer;
 use reply::ReplyBody;
 use retry::{Retry, Skip};
 use route::{Entrance, Found, Route, Routes};
@@ -76,6 +78,7 @@ impl Proxy {
     pub async fn handle(
         &self,
         entrance: Entrance,
+        _peer: &Peer,
         request: Request<Incoming>,
     ) -> Response<ReplyBody> {
         let method = request.method().clone();
@@ -377,7 +380,8 @@ mod tests {
     #[test]
     fn the_future_of_a_request_stays_small() {
         type Arguments = (&'static Proxy, Entrance, Request<Incoming>);
-        let handle = |(proxy, entrance, request): Arguments| proxy.handle(entrance, request);
+        let handle =
+            |(proxy, entrance, request): Arguments| proxy.handle(entrance, &Peer::Unix, request);
         let size = size_of_future(handle);
         assert!(size <= 3200, "{size} bytes");
     }

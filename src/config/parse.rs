@@ -12,12 +12,14 @@ use std::time::Duration;
 use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
+use crate::secret::Secret;
 use crate::telemetry::log;
 use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
 use super::raw::{RawAdmin, RawConfig, RawLimits, RawLog};
+use super::secrets::SecretSource;
 use super::{CallerLimits, Config, LogConfig};
 
 /// Reads the file and lays `vars` (the environment) over it.
@@ -222,6 +224,23 @@ impl Parser<'_> {
                 "other machines can reach this address, and this version cannot ask them who they \
                  are: listen on 127.0.0.1, [::1] or unix:/path",
             );
+        }
+    }
+
+    /// The secret that the key at `path` gives or names.
+    fn secret(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
+        match source.resolve(self.folder, |name| std::env::var_os(name)) {
+            Ok(found) => {
+                if let Some(file) = found.readable_by_others {
+                    let file = file.display();
+                    self.warnings.push(format!("{file} can be read by others: chmod 600 {file}"));
+                }
+                Some(found.secret)
+            }
+            Err(error) => {
+                self.note(path, error.to_string());
+                None
+            }
         }
     }
 

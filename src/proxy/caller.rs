@@ -19,6 +19,7 @@ use crate::framing::{self, Fault, Framed};
 use crate::telemetry::metrics::{Held, Limit};
 
 use super::Proxy;
+use super::peer::Peer;
 use super::route::Entrance;
 
 /// What all callers may do together, and each of them.
@@ -41,7 +42,7 @@ pub struct Context {
 }
 
 /// Serves a connection to its end.
-pub async fn serve<I>(mut stream: I, context: Context)
+pub async fn serve<I>(mut stream: I, peer: Peer, context: Context)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -52,7 +53,7 @@ where
         // Only those who are served count, or callers that come again and again while they are
         // refused would keep each other out for ever.
         drop(counted);
-        http1::serve(Framed::refusing(stream, Fault::Connections), &context).await
+        http1::serve(Framed::refusing(stream, Fault::Connections), &peer, &context).await
     } else {
         let began = tokio::select! {
             began = beginning(&mut stream, limits) => began,
@@ -61,12 +62,12 @@ where
         match began {
             Some(Beginning::Http1(read)) => {
                 let (framed, watch) = Framed::new(stream, read, limits);
-                http1::serve((framed.counted(counted), watch), &context).await
+                http1::serve((framed.counted(counted), watch), &peer, &context).await
             }
             Some(Beginning::Late) => {
-                http1::serve(Framed::refusing(stream, Fault::HeadTime), &context).await
+                http1::serve(Framed::refusing(stream, Fault::HeadTime), &peer, &context).await
             }
-            Some(Beginning::Http2(read)) => http2::serve(stream, read, &context).await,
+            Some(Beginning::Http2(read)) => http2::serve(stream, read, &peer, &context).await,
             None => return,
         }
     };

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tracing::warn;
 
 use super::caller::{self, Context};
+use super::peer::Peer;
 
 /// A bound socket, before a worker's runtime has taken it.
 #[derive(Debug)]
@@ -44,26 +45,26 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
         Socket::Tcp(socket) => {
             let listener = TcpListener::from_std(socket)?;
             let accept = async || {
-                let (stream, _) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 // Small answers must not wait for acknowledgements.
                 let _ = stream.set_nodelay(true);
                 // A caller that reads slowly is seen to read: left to itself, the kernel holds
                 // megabytes, and tells of room only when a third of them is gone.
                 let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-                Ok(stream)
+                Ok((stream, Peer::Tcp(address)))
             };
             accept_all(accept, context).await;
         }
         Socket::Unix(socket) => {
             let listener = UnixListener::from_std(socket)?;
-            let accept = async || listener.accept().await.map(|(stream, _)| stream);
+            let accept = async || listener.accept().await.map(|(stream, _)| (stream, Peer::Unix));
             accept_all(accept, context).await;
         }
     }
     Ok(())
 }
 
-async fn accept_all<I>(accept: impl AsyncFn() -> io::Result<I>, context: Context)
+async fn accept_all<I>(accept: impl AsyncFn() -> io::Result<(I, Peer)>, context: Context)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -73,8 +74,8 @@ where
             () = context.drain.stopped() => return,
         };
         match accepted {
-            Ok(stream) => {
-                tokio::task::spawn_local(caller::serve(stream, context.clone()));
+            Ok((stream, peer)) => {
+                tokio::task::spawn_local(caller::serve(stream, peer, context.clone()));
             }
             Err(error) => {
                 // Out of file descriptors, as a rule: closing connections will help, trying at

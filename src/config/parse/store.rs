@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use crate::causes::causes;
 use crate::config::raw::{RawStore, RawStoreTls, StoreKind};
-use crate::config::secrets::SecretSource;
 use crate::config::{StoreConfig, StorePlace};
-use crate::secret::Secret;
 use crate::token::store::seal::Key;
 use crate::upstream::tls;
 
@@ -63,24 +61,6 @@ impl Parser<'_> {
         }
     }
 
-    /// The secret under a key of the table `store`.
-    fn store_secret(&mut self, key: &str, source: &SecretSource) -> Option<Secret> {
-        match source.resolve(self.folder, |name| std::env::var_os(name)) {
-            Ok(found) => {
-                if let Some(file) = found.readable_by_others {
-                    let file = file.display();
-                    let warning = format!("{file} can be read by others: chmod 600 {file}");
-                    self.warnings.push(warning);
-                }
-                Some(found.secret)
-            }
-            Err(error) => {
-                self.note(&["store", key], error.to_string());
-                None
-            }
-        }
-    }
-
     /// `None`: nothing is said of TLS. Files are tried now, so that a wrong one is shown in its
     /// place.
     fn store_tls(&mut self, raw: &RawStoreTls) -> Option<tls::Config> {
@@ -116,18 +96,8 @@ impl Parser<'_> {
         }
         for (place, source) in sources.iter() {
             let path: Vec<&str> = ENCRYPTION_KEY.into_iter().chain(place.as_deref()).collect();
-            let found = match source.resolve(self.folder, |name| std::env::var_os(name)) {
-                Ok(found) => found,
-                Err(error) => {
-                    self.note(&path, error.to_string());
-                    continue;
-                }
-            };
-            if let Some(file) = found.readable_by_others {
-                let file = file.display();
-                self.warnings.push(format!("{file} can be read by others: chmod 600 {file}"));
-            }
-            match Key::parse(&found.secret) {
+            let Some(secret) = self.secret(&path, source) else { continue };
+            match Key::parse(&secret) {
                 Err(error) => {
                     let mistake = self.document.mistake(&path, error.to_string());
                     self.report.push(mistake.help("make a key with `openssl rand -hex 32`"));

@@ -171,21 +171,11 @@ impl Parser<'_> {
                 self.report.push(mistake.expected(expected));
                 continue;
             }
-            let found = match source.resolve(self.folder, |name| std::env::var_os(name)) {
-                Ok(found) => found,
-                Err(error) => {
-                    self.note(&path, error.to_string());
-                    continue;
-                }
-            };
-            if let Some(file) = found.readable_by_others {
-                let file = file.display();
-                self.warnings.push(format!("{file} can be read by others: chmod 600 {file}"));
-            }
+            let Some(secret) = self.secret(&path, source) else { continue };
             if is_seed {
-                seed = Some(found.secret);
+                seed = Some(secret);
             } else {
-                values.insert(name.clone(), found.secret);
+                values.insert(name.clone(), secret);
             }
         }
         for name in vendor.credentials.iter().filter(|name| !raw.contains_key(*name)) {

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::framing::{Framed, Open, Watch};
+use crate::proxy::peer::Peer;
 use crate::proxy::reply::ReplyBody;
 use crate::proxy::vendor_body::ReplyError;
 
@@ -22,6 +23,7 @@ use super::Context;
 
 pub(super) async fn serve<I>(
     (stream, watch): (Framed<I>, Arc<Watch>),
+    peer: &Peer,
     context: &Context,
 ) -> hyper::Result<()>
 where
@@ -33,7 +35,7 @@ where
         async move {
             let answer = match fault {
                 Some(fault) => proxy.refuse(*entrance, fault),
-                None => proxy.handle(*entrance, request).await,
+                None => proxy.handle(*entrance, peer, request).await,
             };
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 watch.tunnel();

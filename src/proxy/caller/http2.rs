@@ -22,26 +22,33 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::framing::{Fault, Limits};
 use crate::headers::NameSet;
+use crate::proxy::peer::Peer;
 use crate::proxy::reply::ReplyBody;
 use crate::proxy::vendor_body::ReplyError;
 
 use super::Context;
 use super::prefixed::Prefixed;
 
-pub(super) async fn serve<I>(stream: I, read: Bytes, context: &Context) -> hyper::Result<()>
+pub(super) async fn serve<I>(
+    stream: I,
+    read: Bytes,
+    peer: &Peer,
+    context: &Context,
+) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let limits = context.limits.request;
     let streams = Rc::new(Streams::new());
     let service = {
-        let (context, streams) = (context.clone(), streams.clone());
+        let (context, peer, streams) = (context.clone(), peer.clone(), streams.clone());
         service_fn(move |mut request: Request<Incoming>| {
-            let (context, stream) = (context.clone(), Streams::open(&streams));
+            let (context, peer) = (context.clone(), peer.clone());
+            let stream = Streams::open(&streams);
             async move {
                 let Context { entrance, proxy, .. } = &context;
                 let answer = match as_http1(&mut request, limits) {
-                    Ok(()) => proxy.handle(*entrance, request).await,
+                    Ok(()) => proxy.handle(*entrance, &peer, request).await,
                     Err(fault) => proxy.refuse(*entrance, fault),
                 };
                 Ok::<_, Infallible>(answer.map(|body| Answered { body, stream }))

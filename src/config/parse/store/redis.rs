@@ -22,8 +22,10 @@ struct Given {
 
 impl Parser<'_> {
     pub(super) fn redis_store(&mut self, raw: &RawStore) -> Option<StorePlace> {
-        let username = raw.username.as_ref().map(|source| self.store_secret("username", source));
-        let password = raw.password.as_ref().map(|source| self.store_secret("password", source));
+        let username =
+            raw.username.as_ref().map(|source| self.secret(&["store", "username"], source));
+        let password =
+            raw.password.as_ref().map(|source| self.secret(&["store", "password"], source));
         let key_prefix = self.key_prefix(raw.key_prefix.as_deref());
         let (server, has_tls, given) = match (&raw.url, &raw.sentinels) {
             (Some(_), Some(_)) => {
@@ -39,7 +41,7 @@ impl Parser<'_> {
                         "this is the sentinels' name of the server: give `store.sentinels`";
                     self.note(&["store", "master"], problem);
                 }
-                let url = self.store_secret("url", source)?;
+                let url = self.secret(&["store", "url"], source)?;
                 let (place, has_tls, given) = self.redis_url(&url)?;
                 (Server::At(place), has_tls, given)
             }
