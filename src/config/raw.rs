@@ -52,6 +52,8 @@ pub struct RawAdmin {
     pub listen: Option<Listen>,
     /// Permits an address that other machines can reach.
     pub allow_remote: Option<bool>,
+    /// Hosts by which it may be called, beside localhost and the address that it listens on.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// The address for all upstreams, which are told apart by a path prefix, the `Host` or an

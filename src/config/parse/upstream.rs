@@ -9,7 +9,6 @@ use crate::config::raw::{RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
 use crate::document::nearest;
-use crate::headers::host_name;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::token::budget::Limits;
@@ -226,9 +225,8 @@ impl Parser<'_> {
                 Err(_) => self.note(&path, "this is not a method"),
             }
         }
-        let hosts = raw.allowed_hosts.iter().flatten();
         guard::Config {
-            hosts: hosts.map(|host| host_name(host)).collect(),
+            hosts: self.hosts(&["upstream", upstream, "guard"], raw.allowed_hosts.as_deref()),
             methods,
             paths: self.patterns(upstream, "guard", "paths", raw.paths.as_deref()),
             token_endpoints: vendor.token_endpoints.clone(),
