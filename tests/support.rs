@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod bulk;
 pub mod caller;
+pub mod chromium;
 pub mod differential;
 pub mod front;
 pub mod h2;
@@ -16,6 +17,8 @@ pub mod pod;
 pub mod process;
 pub mod redis;
 pub mod stage;
+pub mod strangers;
+pub mod switch;
 pub mod vendor;
 pub mod vendors;
 
