@@ -5,6 +5,7 @@ use prometheus::IntCounter;
 
 use crate::headers::{host_name, is_cross_site};
 use crate::telemetry::metrics::Metrics;
+use crate::vendor::emulation::TokenCall;
 use crate::vendor::path::PathPattern;
 
 /// What one upstream allows.
@@ -18,6 +19,15 @@ pub struct Config {
     pub paths: Vec<PathPattern>,
     /// The vendor's own token endpoints: closed.
     pub token_endpoints: Vec<PathPattern>,
+    /// The calls among them that are answered in the vendor's place.
+    pub emulated: Vec<TokenCall>,
+}
+
+/// What becomes of a request that is admitted.
+#[derive(Clone, Copy, Debug)]
+pub enum Admission<'a> {
+    ToVendor,
+    Emulate(&'a TokenCall),
 }
 
 /// One upstream's guard.
@@ -60,18 +70,28 @@ impl Guard {
 
     /// # Errors
     /// Why this request may not pass.
-    pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub fn admit(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
         let verdict = self.judge(method, path, headers);
-        if let Err(refusal) = verdict
-            && let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == refusal)
+        if let Err(refusal) = &verdict
+            && let Some((_, counter)) = self.refused.iter().find(|(known, _)| known == refusal)
         {
             counter.inc();
         }
         verdict
     }
 
-    fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { hosts, methods, paths, token_endpoints } = &self.config;
+    fn judge(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
+        let Config { hosts, methods, paths, token_endpoints, emulated } = &self.config;
         // HTTP/1.0 programs send no Host; browsers always do.
         if let Some(host) = headers.get(header::HOST) {
             let host = host.to_str().map_err(|_| Refusal::Host)?;
@@ -84,6 +104,10 @@ impl Guard {
         if is_cross_site(headers) {
             return Err(Refusal::Browser);
         }
+        // Before the lists, which are about what reaches the vendor.
+        if let Some(call) = emulated.iter().find(|call| call.is(method, path)) {
+            return Ok(Admission::Emulate(call));
+        }
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
@@ -93,7 +117,7 @@ impl Guard {
         if !paths.is_empty() && !paths.iter().any(|pattern| pattern.surely_matches(path)) {
             return Err(Refusal::Path);
         }
-        Ok(())
+        Ok(Admission::ToVendor)
     }
 }
 
@@ -154,6 +178,7 @@ mod tests {
             methods: vec![Method::GET, Method::POST],
             paths: vec![pattern("/openapi/*"), pattern("/oauth2/*")],
             token_endpoints: vec![pattern("/oauth2/token")],
+            emulated: Vec::new(),
         };
         let metrics = Metrics::new("0", "test").expect("metrics");
         Guard::new(config, &metrics)
@@ -164,7 +189,7 @@ mod tests {
         for (name, value) in fields {
             headers.insert(*name, value.parse().expect("a value"));
         }
-        guard().admit(&method, path, &headers)
+        guard().admit(&method, path, &headers).map(|_| ())
     }
 
     #[test]

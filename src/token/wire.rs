@@ -94,13 +94,7 @@ pub fn read(
         let size = body.len();
         return Err(Denied::Malformed(format!("HTTP {status} with {size} bytes that are no JSON")));
     };
-    let succeeded = match &shape.success {
-        Some((pointer, values)) => {
-            text_at(&answer, pointer).is_some_and(|found| values.contains(&found))
-        }
-        None => text_at(&answer, &shape.access_token).is_some(),
-    };
-    if !succeeded || status.is_client_error() {
+    if !shape.is_success(&answer) || status.is_client_error() {
         return Err(refusal(shape, status, &answer, said));
     }
     let Some(access_token) = secret_at(&answer, &shape.access_token) else {
@@ -117,7 +111,7 @@ pub fn read(
 
 fn refusal(shape: &AnswerShape, status: StatusCode, answer: &Value, said: &TokenRequest) -> Denied {
     let told: Vec<String> =
-        shape.error.iter().filter_map(|pointer| text_at(answer, pointer)).collect();
+        shape.error.iter().filter_map(|pointer| pointer.text_in(answer)).collect();
     if told.is_empty() {
         return Denied::Malformed(format!("HTTP {status} and JSON without a code or a message"));
     }
@@ -147,12 +141,12 @@ fn without_secrets(mut text: String, said: &TokenRequest) -> String {
 /// When a granted token ends. A life that cannot be understood is no reason to throw away the pair
 /// that it came with: the refresh token before it may be spent.
 fn expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> SystemTime {
-    let told = shape.expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+    let told = shape.expires_in.as_ref().and_then(|pointer| pointer.text_in(answer));
     told.and_then(|text| end_of_life(&text, now)).unwrap_or_else(|| now + shape.default_life)
 }
 
 fn refresh_expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> Option<SystemTime> {
-    let told = shape.refresh_expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+    let told = shape.refresh_expires_in.as_ref().and_then(|pointer| pointer.text_in(answer));
     let told = told.and_then(|text| end_of_life(&text, now));
     told.or_else(|| now.checked_add(shape.refresh_token_life?))
 }
@@ -177,15 +171,6 @@ fn end_of_life(text: &str, now: SystemTime) -> Option<SystemTime> {
 fn secret_at(answer: &Value, pointer: &Pointer) -> Option<Secret> {
     let text = answer.pointer(pointer.as_str())?.as_str()?;
     (!text.is_empty()).then(|| Secret::new(text))
-}
-
-/// The scalar at a pointer as text; numbers and texts are alike.
-fn text_at(answer: &Value, pointer: &Pointer) -> Option<String> {
-    match answer.pointer(pointer.as_str())? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 /// Above this many seconds a number is a date (2001), not a life (31 years).

@@ -91,6 +91,14 @@ impl Template {
         Ok(Secret::new(text))
     }
 
+    /// The placeholder that is the whole of the text.
+    pub fn as_placeholder(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [Part::Placeholder(name)] => Some(name),
+            _ => None,
+        }
+    }
+
     /// The names of the placeholders in it.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {

@@ -210,9 +210,14 @@ impl Parser<'_> {
     }
 
     fn guard(&mut self, upstream: &str, raw: &RawGuard, vendor: &Description) -> guard::Config {
-        if raw.token_endpoint == Some(TokenEndpoint::Emulate) {
-            let problem = "emulating the token endpoint is not in this version: take \"refuse\"";
-            self.note(&["upstream", upstream, "guard", "token_endpoint"], problem);
+        let emulates = raw.token_endpoint == Some(TokenEndpoint::Emulate);
+        if emulates && vendor.emulated.is_empty() {
+            let path = ["upstream", upstream, "guard", "token_endpoint"];
+            let problem =
+                format!("the description of vendor {} does not say how to emulate it", vendor.name);
+            let mistake = self.document.mistake(&path, problem);
+            let help = "add a table `[emulate.body]` to it, with what the vendor answers";
+            self.report.push(mistake.help(help));
         }
         let mut methods = Vec::new();
         for (index, text) in raw.methods.iter().flatten().enumerate() {
@@ -232,6 +237,7 @@ impl Parser<'_> {
             methods,
             paths: self.patterns(upstream, "guard", "paths", raw.paths.as_deref()),
             token_endpoints: vendor.token_endpoints.clone(),
+            emulated: if emulates { vendor.emulated.clone() } else { Vec::new() },
         }
     }
 
