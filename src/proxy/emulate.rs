@@ -83,6 +83,6 @@ async fn drop_body(
 const EMULATED_HEADER: HeaderName = HeaderName::from_static("tokenward-emulated");
 /// Far more than credentials take.
 const LONGEST_BODY: u64 = 64 << 10;
-const BODY_TIME: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(5);
 /// An SDK that renews a minute early would else ask before each of its calls.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);

@@ -121,4 +121,27 @@ mod tests {
             assert_eq!(stripped.as_ref().map(PathAndQuery::as_str), after, "{before}");
         }
     }
+
+    #[test]
+    fn p24_placeholders_go_from_headers_and_query_where_callers_were_given_them() {
+        let strip = Strip::new(&[], []);
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", HeaderValue::from_static("1"));
+        headers.append("x-b", HeaderValue::from_static("2"));
+        let worthless = "Bearer tokenward-placeholder-not-a-token";
+        headers.append("x-b", HeaderValue::from_static(worthless));
+        headers.append("x-c", HeaderValue::from_static("tokenward-placeholder"));
+        let target = "/x?a=1&t=tokenward%2Dplaceholder-not-a-token&tokenward-placeholder-not-a-x";
+        let target: PathAndQuery = target.parse().expect("a target");
+
+        let mut kept = headers.clone();
+        strip.headers(&mut kept);
+        assert_eq!((kept.len(), strip.target(&target)), (4, None));
+
+        let strip = strip.and_placeholders();
+        strip.headers(&mut headers);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-a", "x-c"]);
+        assert_eq!(strip.target(&target).as_ref().map(PathAndQuery::as_str), Some("/x?a=1"));
+    }
 }
