@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::browsers::Hosts;
 use crate::framing;
 use crate::proxy::guard;
 use crate::secret::Secret;
@@ -28,6 +29,8 @@ use crate::vendor::template::Values;
 #[derive(Debug)]
 pub struct Config {
     pub admin: SocketAddr,
+    /// Names of the admin address, beside its own.
+    pub admin_hosts: Hosts,
     /// One address for all upstreams.
     pub gateway: Option<Listen>,
     pub limits: CallerLimits,

@@ -3,6 +3,7 @@
 pub mod description;
 pub mod emulation;
 pub mod injection;
+pub mod operation;
 pub mod path;
 pub mod phrases;
 pub mod pointer;

@@ -1,6 +1,7 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+pub mod allow;
 mod store;
 mod tls;
 mod upstream;
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::browsers::{BadHost, Hosts};
 use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
@@ -146,6 +148,7 @@ impl Parser<'_> {
 
         Some(Config {
             admin,
+            admin_hosts: self.hosts(&["admin"], raw.admin.allowed_hosts.as_deref()),
             gateway,
             limits: self.limits(&raw.limits),
             store: store?,
@@ -171,6 +174,27 @@ impl Parser<'_> {
             );
         }
         *address
+    }
+
+    /// The names of `allowed_hosts` in a table.
+    fn hosts(&mut self, table: &[&str], raw: Option<&[String]>) -> Hosts {
+        let mut hosts = Hosts::default();
+        for (index, text) in raw.unwrap_or_default().iter().enumerate() {
+            match text.parse() {
+                Ok(host) => hosts.extend([host]),
+                Err(error) => {
+                    let index = index.to_string();
+                    let path = [table, &["allowed_hosts", index.as_str()]].concat();
+                    let mistake = self.document.mistake(&path, BadHost::to_string(&error));
+                    let mistake =
+                        mistake.expected("expected a name or an address, as callers write it");
+                    self.report.push(mistake.help(
+                        "\"tokenward.internal\", \"10.0.0.5\", \"[fd00::5]\", or with one port \"web:8080\"",
+                    ));
+                }
+            }
+        }
+        hosts
     }
 
     fn limits(&mut self, raw: &RawLimits) -> CallerLimits {

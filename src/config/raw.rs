@@ -52,6 +52,8 @@ pub struct RawAdmin {
     pub listen: Option<Listen>,
     /// Permits an address that other machines can reach.
     pub allow_remote: Option<bool>,
+    /// Hosts by which it may be called, beside localhost and the address that it listens on.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// The address for all upstreams, which are told apart by a path prefix, the `Host` or an
@@ -228,8 +230,10 @@ pub struct RawGuard {
     pub allowed_hosts: Option<Vec<String>>,
     /// Left out: all.
     pub methods: Option<Vec<String>>,
-    /// Path patterns; left out: all.
+    /// Path patterns, each perhaps with a method before it; left out: all.
     pub paths: Option<Vec<String>>,
+    /// A list of the vendor's description, by its name.
+    pub preset: Option<String>,
     /// What a caller meets at the vendor's token endpoint.
     pub token_endpoint: Option<TokenEndpoint>,
 }

@@ -30,10 +30,8 @@ pub async fn answer(
     settings: &Settings,
     body: Incoming,
 ) -> Result<Response<ReplyBody>, ProxyError> {
-    let longest = LONGEST_BODY.min(settings.body_limits.whole);
-    timeout(BODY_TIME, drop_body(body, longest, settings))
-        .await
-        .unwrap_or(Err(ProxyError::BodyStoodStill))?;
+    let dropped = timeout(BODY_TIME, drop_body(body, settings)).await;
+    dropped.unwrap_or(Err(ProxyError::BodyStoodStill))?;
 
     // A placeholder is good for ever; its end brings the SDK back here, and no more.
     let expires_in = settings.tokens.left().unwrap_or(call.default_life).max(SHORTEST_LIFE);
@@ -53,14 +51,13 @@ pub async fn answer(
 }
 
 /// Reads what the SDK takes for its credentials, and keeps none of it.
-async fn drop_body(
-    mut body: Incoming,
-    longest: u64,
-    settings: &Settings,
-) -> Result<(), ProxyError> {
-    let too_large = Err(ProxyError::TokenCallTooLarge(longest));
+async fn drop_body(mut body: Incoming, settings: &Settings) -> Result<(), ProxyError> {
+    let (longest, too_large) = match settings.body_limits.whole {
+        whole if whole < LONGEST_BODY => (whole, ProxyError::BodyTooLarge(whole)),
+        _ => (LONGEST_BODY, ProxyError::TokenCallTooLarge(LONGEST_BODY)),
+    };
     if body.size_hint().lower() > longest {
-        return too_large;
+        return Err(too_large);
     }
     let mut read = 0;
     while let Some(frame) = body.frame().await {
@@ -73,7 +70,7 @@ async fn drop_body(
         settings.metrics.request_bytes.inc_by(length);
         read += length;
         if read > longest {
-            return too_large;
+            return Err(too_large);
         }
     }
     Ok(())

@@ -133,7 +133,7 @@ impl Filling {
         let since_1970 = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         match quantity {
             Quantity::ExpiresIn => self.expires_in.as_secs().into(),
-            Quantity::ExpiresAt => (since_1970 + self.expires_in).as_secs().into(),
+            Quantity::ExpiresAt => since_1970.saturating_add(self.expires_in).as_secs().into(),
             Quantity::NowSeconds => since_1970.as_secs().into(),
             Quantity::NowMillis => u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX).into(),
         }

@@ -32,7 +32,7 @@ fn p32_the_least_config_has_careful_defaults() {
     assert_eq!((upstream.look_limit, upstream.replay_limit), (64 << 10, 1 << 20));
     assert_eq!(upstream.refresh.limits.per_day, 300);
     assert_eq!(upstream.refresh.schedule.margin, Duration::from_secs(300));
-    assert!(upstream.seed.is_none() && upstream.guard.methods.is_empty());
+    assert!(upstream.seed.is_none() && upstream.guard.allowed.is_open());
 }
 
 #[test]
