@@ -5,11 +5,14 @@
 //!
 //! - `Origin` comes with each WebSocket handshake, each request by CORS, each POST. It does not come
 //!   with a GET that needs no permission: `<img>`, `<script>`, a link, a form, `fetch` with `no-cors`.
-//! - `Sec-Fetch-Site` comes with all of these, but to trustworthy URLs alone: `https://`, and `http://`
-//!   to `localhost` and loopback addresses. To another name or address over `http://` a browser sends
-//!   no `Sec-` field at all, and a page can switch `Referer` off.
-//! - No page can change or leave out any of the fields `Host`, `Origin`, `Sec-…`; nor, towards
-//!   another origin, `User-Agent`.
+//! - `Sec-Fetch-Site` comes with all of these but WebSocket handshakes, to trustworthy URLs: `https://`,
+//!   and `http://` to `localhost` and loopback addresses. To another name or address over `http://` a
+//!   browser sends no `Sec-Fetch-` field at all, and a page can switch `Referer` off. What is left then
+//!   is `User-Agent` and `Accept-Language`.
+//! - No page can change or leave out `Host`, `Origin` and `Sec-…`; nor, towards another origin,
+//!   `User-Agent`. `Accept-Language` it can empty, but not leave out.
+//! - A rebound name makes the page one of the same origin. Then it can set `User-Agent` in some
+//!   browsers, and nothing tells its requests from a program's but `Host`.
 
 use http::header::{HeaderMap, HeaderValue};
 
@@ -19,9 +22,9 @@ use super::Hosts;
 ///
 /// `Sec-Fetch-Site: none` means that no page asked, but the user. That is less than it seems: a
 /// link in a mail or a chat is opened by another program, so it is `none`; so is what such a link is
-/// redirected to, which its target decides. And what a vendor answers may be a page, which then asks
-/// as one of this origin. So [`Pages::None`] refuses whatever bears `Sec-Fetch-Site`, `none` and
-/// `same-origin` too: no program sends it.
+/// redirected to, which its target decides. `same-origin` proves as little: the vendor's answer may be a
+/// page, which then asks as one of this origin, and a window that a page has opened asks for its icon.
+/// So [`Pages::None`] refuses whatever bears `Sec-Fetch-Site`: no program sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// Nobody's: no browser at all. For whatever spends a token or changes something.
@@ -162,10 +165,115 @@ impl<'a> Field<'a> {
 
 /// Whether a URL leads to one of these hosts.
 fn is_within(url: &[u8], hosts: &Hosts) -> bool {
-    let url = std::str::from_utf8(url).unwrap_or_default();
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    rest.is_some_and(|rest| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        hosts.knows(&rest[..end])
-    })
+    let rest = url.strip_prefix(b"http://").or_else(|| url.strip_prefix(b"https://"));
+    let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+    let authority = rest.and_then(|rest| rest.split(is_end).next());
+    authority.is_some_and(|it| std::str::from_utf8(it).is_ok_and(|it| hosts.knows(it)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: (&str, &str) = ("host", "localhost:8081");
+    const MOZILLA: (&str, &str) = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
+    const LANGUAGES: (&str, &str) = ("accept-language", "en");
+
+    fn judged(fields: &[(&'static str, &str)], pages: Pages) -> Result<(), Stranger> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().expect("a value"));
+        }
+        judge(&Hosts::of(([127, 0, 0, 1], 8081).into()), &headers, pages)
+    }
+
+    #[test]
+    fn p22_programs_are_let_in() {
+        for fields in [
+            vec![HOST],
+            // HTTP/1.0.
+            vec![],
+            // WebSocket libraries send it.
+            vec![HOST, ("origin", "http://localhost:8081")],
+            vec![HOST, ("user-agent", "node"), LANGUAGES, ("sec-fetch-mode", "cors")],
+            vec![HOST, ("user-agent", "Mozilla/5.0 (Windows NT; en-US) WindowsPowerShell/5.1")],
+            vec![
+                HOST,
+                ("user-agent", "python-requests/2.31"),
+                ("referer", "https://vendor.example/"),
+            ],
+            vec![HOST, MOZILLA, ("referer", "http://127.0.0.1:8081/x")],
+            vec![HOST, ("sec-websocket-key", "x"), ("x-forwarded-host", "evil.example")],
+        ] {
+            assert_eq!(judged(&fields, Pages::None), Ok(()), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn p22_pages_of_other_origins_are_refused_everywhere() {
+        for fields in [
+            vec![("origin", "http://evil.example")],
+            vec![("origin", "null")],
+            vec![("origin", "")],
+            vec![("origin", "localhost:8081")],
+            vec![("origin", "https://localhost:8081")],
+            vec![("origin", "http://localhost")],
+            vec![("origin", "http://localhost:8082")],
+            vec![("origin", "http://localhost:8081/")],
+            vec![("origin", "http://localhost:8081 http://evil.example")],
+            vec![("origin", "http://localhost:8081"), ("origin", "http://localhost:8081")],
+            vec![("origin", "http://localhost:8081"), ("origin", "http://evil.example")],
+            vec![("sec-fetch-site", "cross-site")],
+            vec![("sec-fetch-site", "same-site")],
+            vec![("sec-fetch-site", "Same-Origin")],
+            vec![("sec-fetch-site", "")],
+            vec![("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")],
+            vec![("access-control-request-method", "PUT")],
+            vec![("access-control-request-private-network", "true")],
+            vec![("origin", "http://localhost:8081"), ("access-control-request-headers", "x-a")],
+            vec![MOZILLA, ("referer", "http://evil.example/")],
+            vec![MOZILLA, ("referer", "http://localhost:8081@evil.example/")],
+            vec![MOZILLA, ("referer", "about:client")],
+            vec![MOZILLA, ("referer", "http://localhost/"), ("referer", "http://evil.example/")],
+        ] {
+            let fields = [&[HOST][..], &fields].concat();
+            for pages in [Pages::None, Pages::Own] {
+                assert_eq!(judged(&fields, pages), Err(Stranger::Browser), "{fields:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn p22_people_at_their_browsers_may_read_what_is_ours_and_call_nothing() {
+        for fields in [
+            vec![("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
+            vec![("sec-fetch-site", "same-origin")],
+            vec![("sec-fetch-mode", "navigate")],
+            vec![("sec-fetch-dest", "document")],
+            vec![("sec-fetch-user", "?1")],
+            vec![("sec-purpose", "prefetch")],
+            // To a name that is not trustworthy.
+            vec![MOZILLA, LANGUAGES],
+            vec![MOZILLA, ("accept-language", "")],
+            vec![MOZILLA, LANGUAGES, ("referer", "http://localhost:8081/")],
+        ] {
+            let fields = [&[HOST][..], &fields].concat();
+            assert_eq!(judged(&fields, Pages::None), Err(Stranger::Browser), "{fields:?}");
+            assert_eq!(judged(&fields, Pages::Own), Ok(()), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn p22_the_host_is_said_once_and_is_ours() {
+        let both = [HOST, ("host", "localhost:8081")];
+        let foreign = [("host", "rebound.example:8081"), ("origin", "http://rebound.example:8081")];
+        for fields in [&both[..], &foreign, &[("host", "")]] {
+            for pages in [Pages::None, Pages::Own] {
+                assert_eq!(judged(fields, pages), Err(Stranger::Host), "{fields:?}");
+            }
+        }
+        // Without a host, there is no origin of its own.
+        let origin = [("origin", "http://localhost:8081")];
+        assert_eq!(judged(&origin, Pages::None), Err(Stranger::Browser));
+    }
 }

@@ -100,15 +100,18 @@ impl Routes {
     }
 
     /// # Errors
-    /// When no upstream is meant, or the base path makes the target longer than one can be. Such an
-    /// error names routes and hosts, so those whom no guard would receive get a refusal instead.
+    /// When no upstream is meant, or the base path makes the target longer than one can be. What names
+    /// routes and hosts is not for those whom no guard would receive: they get a refusal.
     pub fn find<B>(
         &self,
         entrance: Entrance,
         request: &Request<B>,
     ) -> Result<Found<'_>, ProxyError> {
-        self.locate(entrance, request).map_err(|error| {
-            self.refusal(entrance, request.headers()).map_or(error, ProxyError::from)
+        self.locate(entrance, request).map_err(|error| match error {
+            ProxyError::NoRoute(_) => {
+                self.refusal(entrance, request.headers()).map_or(error, ProxyError::from)
+            }
+            error => error,
         })
     }
 

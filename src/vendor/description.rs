@@ -153,9 +153,9 @@ impl AnswerShape {
     /// Whether an answer in JSON says that there is a token.
     pub fn is_success(&self, answer: &serde_json::Value) -> bool {
         match &self.success {
-            Some((pointer, values)) => {
-                pointer.text_in(answer).is_some_and(|found| values.contains(&found))
-            }
+            Some((pointer, values)) => pointer
+                .text_in(answer)
+                .is_some_and(|found| values.iter().any(|value| *value == found)),
             None => self.access_token.text_in(answer).is_some(),
         }
     }

@@ -1,15 +1,14 @@
 //! What is answered in place of a vendor's token endpoint: the vendor's own form, with nothing of
 //! worth in it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http::Method;
 use serde_json::{Map, Number, Value};
 
-use crate::secret::Secret;
-
 use super::description::AnswerShape;
-use super::template::{Template, TemplateError, Values};
+use super::template::{Template, TemplateError};
 
 /// A call of the token endpoint that is answered here.
 #[derive(Clone, Debug)]
@@ -33,6 +32,9 @@ pub struct Filling {
     pub now: SystemTime,
     pub request_id: String,
 }
+
+/// The values of placeholders, by name. None is a secret.
+type Texts = BTreeMap<&'static str, String>;
 
 #[derive(Clone, Debug)]
 enum Node {
@@ -139,15 +141,14 @@ impl Filling {
         }
     }
 
-    fn texts(&self) -> Values {
+    fn texts(&self) -> Texts {
         let quantities = Quantity::ALL.map(|(name, which)| (name, self.number(which).to_string()));
         let texts = [
             ("access_token", ACCESS_TOKEN.to_owned()),
             ("refresh_token", REFRESH_TOKEN.to_owned()),
             ("request_id", self.request_id.clone()),
         ];
-        let all = texts.into_iter().chain(quantities);
-        all.map(|(name, text)| (name.to_owned(), Secret::new(text))).collect()
+        texts.into_iter().chain(quantities).collect()
     }
 }
 
@@ -195,12 +196,13 @@ impl Node {
         Ok(quantity.map_or(Self::Text(template), |(_, quantity)| Self::Number(quantity)))
     }
 
-    fn fill(&self, texts: &Values, filling: &Filling) -> Value {
+    fn fill(&self, texts: &Texts, filling: &Filling) -> Value {
         match self {
             Self::Fixed(value) => value.clone(),
             // All that a template may name is among the texts.
             Self::Text(template) => {
-                template.render(texts).map_or(Value::Null, |text| text.expose().into())
+                let value = |name: &str| texts.get(name).map(String::as_str);
+                template.fill(value).map_or(Value::Null, Value::from)
             }
             Self::Number(quantity) => Value::Number(filling.number(*quantity)),
             Self::List(nodes) => nodes.iter().map(|node| node.fill(texts, filling)).collect(),

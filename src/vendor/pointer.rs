@@ -1,5 +1,7 @@
 //! JSON pointers (RFC 6901), checked when they are read.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::scan::{PointerError, Pointers};
@@ -27,10 +29,10 @@ impl Pointer {
     }
 
     /// The scalar there as text; numbers and texts are alike.
-    pub fn text_in(&self, answer: &Value) -> Option<String> {
+    pub fn text_in<'a>(&self, answer: &'a Value) -> Option<Cow<'a, str>> {
         match answer.pointer(&self.0)? {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
+            Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
             _ => None,
         }
     }

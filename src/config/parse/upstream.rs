@@ -169,7 +169,11 @@ impl Parser<'_> {
                 self.report.push(mistake.expected(expected));
                 continue;
             }
-            let Some(secret) = self.secret(&path, source) else { continue };
+            let found = match vendor.account.as_ref() == Some(name) {
+                true => self.identifier(&path, source),
+                false => self.secret(&path, source),
+            };
+            let Some(secret) = found else { continue };
             if is_seed {
                 seed = Some(secret);
             } else {
