@@ -153,8 +153,8 @@ impl Reach {
 fn page(origin: &str, path: &str, bases: &[&str], attempts: &[&str]) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("path", path);
-    bases.iter().for_each(|base| drop(query.append_pair("base", base)));
-    attempts.iter().for_each(|name| drop(query.append_pair("attempt", name)));
+    query.extend_pairs(bases.iter().map(|base| ("base", base)));
+    query.extend_pairs(attempts.iter().map(|name| ("attempt", name)));
     format!("{origin}/page?{}", query.finish())
 }
 
@@ -216,8 +216,10 @@ async fn p22_no_page_in_a_browser_reaches_the_vendor_or_changes_anything() {
     let mut frames = Serializer::new(format!("{evil}/page?path=/"));
     frames.extend_pairs(pages.iter().map(|page| ("frame", page)));
 
-    let urls = [frames.finish(), gateway.link(strange.port), control.link(strange.port)];
-    let browser = Chromium::open(&urls, &["evil.test", "rebound.test", ALLOWED]);
+    let browser = Chromium::start(&["evil.test", "rebound.test", ALLOWED]);
+    for url in [frames.finish(), gateway.link(strange.port), control.link(strange.port)] {
+        browser.open(&url).await;
+    }
     let reports = || -> Vec<Value> {
         let switches = [&strange, &gateway.switch, &control.switch, &all, &admin];
         switches.iter().flat_map(|switch| switch.reports()).collect()
