@@ -2,6 +2,7 @@
 
 mod assemble;
 mod sockets;
+mod watch;
 
 use std::io;
 use std::sync::Arc;

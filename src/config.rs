@@ -41,6 +41,8 @@ pub struct Config {
     /// How long requests may take to end when the process is told to.
     pub grace: Duration,
     pub upstreams: Vec<UpstreamConfig>,
+    /// The kernel may write this process' memory to a file when it crashes.
+    pub core_dumps: bool,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //! goes to the caller, or its token is dead, and the request is sent once more with a newer one.
 
 pub mod caller;
+pub mod emulate;
 pub mod error;
 pub mod guard;
 mod head;
@@ -39,6 +40,7 @@ use crate::upstream::pool::{Lease, SendError};
 use crate::vendor::rules::{RuleIndex, Verdict};
 
 use error::ProxyError;
+use guard::Admission;
 use head::Head;
 use peer::Peer;
 use reply::ReplyBody;
@@ -152,8 +154,11 @@ impl Proxy {
         let settings = &route.settings;
         let mut flight = Flight::new(settings.metrics.clone(), Instant::now());
         let (parts, body) = request.into_parts();
-        settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
+        let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
         settings.admit(&body)?;
+        if let Admission::Emulate(call) = admission {
+            return Box::pin(emulate::answer(call, settings, body)).await;
+        }
         let mut head = Head::new(route, parts, target, &body);
         let passed = &settings.metrics.request_bytes;
         flight.replay = Replay::new(body, settings.body_limits, passed);

@@ -10,6 +10,7 @@ pub mod front;
 pub mod h2;
 pub mod hand;
 pub mod kubernetes;
+pub mod leaks;
 pub mod logs;
 pub mod message;
 pub mod metrics;

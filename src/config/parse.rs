@@ -1,6 +1,7 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+pub mod allow;
 mod store;
 mod tls;
 mod upstream;
@@ -13,7 +14,7 @@ use crate::browsers::{BadHost, Hosts};
 use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
-use crate::secret::Secret;
+use crate::secret::{SHORTEST_LISTED, Secret};
 use crate::telemetry::log;
 use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
@@ -126,6 +127,11 @@ impl Parser<'_> {
         if raw.upstream.is_empty() {
             self.note(&[], "there is no upstream: add a table `[upstream.NAME]`");
         }
+        let core_dumps = raw.core_dumps.unwrap_or_default();
+        if core_dumps {
+            let warning = "`core_dumps` permits core dumps, which hold tokens and credentials";
+            self.warnings.push(warning.to_owned());
+        }
         let log = self.log(raw.log);
         let store = self.store(raw.store);
         let has_gateway = gateway.is_some();
@@ -155,6 +161,7 @@ impl Parser<'_> {
             log,
             grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
             upstreams,
+            core_dumps,
             warnings: std::mem::take(&mut self.warnings),
         })
     }
@@ -250,9 +257,30 @@ impl Parser<'_> {
         }
     }
 
-    /// The secret that the key at `path` gives or names.
+    /// The secret that the key at `path` gives or names. From then on it is looked for in the log.
     fn secret(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
-        match source.resolve(self.folder, |name| std::env::var_os(name)) {
+        let secret = self.resolve(path, source, |text| Secret::new(text))?;
+        if !secret.is_looked_for() {
+            let key = path.join(".");
+            self.warnings.push(format!(
+                "`{key}` is shorter than {SHORTEST_LISTED} bytes: the log filter does not look for it"
+            ));
+        }
+        Some(secret)
+    }
+
+    /// The same of what only names an account: it may stand in the log.
+    fn identifier(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
+        self.resolve(path, source, |text| Secret::identifier(text))
+    }
+
+    fn resolve(
+        &mut self,
+        path: &[&str],
+        source: &SecretSource,
+        make: fn(&str) -> Secret,
+    ) -> Option<Secret> {
+        match source.resolve(self.folder, |name| std::env::var_os(name), make) {
             Ok(found) => {
                 if let Some(file) = found.readable_by_others {
                     let file = file.display();

@@ -24,6 +24,8 @@ pub use one_or_more::OneOrMore;
 pub struct RawConfig {
     /// Threads that carry requests. Left out: one for each core.
     pub workers: Option<NonZeroU16>,
+    /// Permits core dumps, which hold tokens.
+    pub core_dumps: Option<bool>,
     pub log: RawLog,
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
@@ -230,8 +232,10 @@ pub struct RawGuard {
     pub allowed_hosts: Option<Vec<String>>,
     /// Left out: all.
     pub methods: Option<Vec<String>>,
-    /// Path patterns; left out: all.
+    /// Path patterns, each perhaps with a method before it; left out: all.
     pub paths: Option<Vec<String>>,
+    /// A list of the vendor's description, by its name.
+    pub preset: Option<String>,
     /// What a caller meets at the vendor's token endpoint.
     pub token_endpoint: Option<TokenEndpoint>,
 }

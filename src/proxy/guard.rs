@@ -1,23 +1,34 @@
 //! Who may call what: checked before a byte leaves.
 
+pub mod allow;
+
 use http::{HeaderMap, Method};
 use prometheus::IntCounter;
 
 use crate::browsers::{self, Hosts, Pages, Stranger};
 use crate::telemetry::metrics::Metrics;
+use crate::vendor::emulation::TokenCall;
 use crate::vendor::path::PathPattern;
+
+use allow::{AllowList, Unlisted};
 
 /// What one upstream allows.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// By which the gateway may be called.
     pub hosts: Hosts,
-    /// Empty: all.
-    pub methods: Vec<Method>,
-    /// Empty: all.
-    pub paths: Vec<PathPattern>,
+    pub allowed: AllowList,
     /// The vendor's own token endpoints: closed.
     pub token_endpoints: Vec<PathPattern>,
+    /// The calls among them that are answered in the vendor's place.
+    pub emulated: Vec<TokenCall>,
+}
+
+/// What becomes of a request that is admitted.
+#[derive(Clone, Copy, Debug)]
+pub enum Admission<'a> {
+    ToVendor,
+    Emulate(&'a TokenCall),
 }
 
 /// One upstream's guard.
@@ -44,9 +55,15 @@ pub enum Refusal {
          token that all share"
     )]
     TokenEndpoint,
-    #[error("this method is not among guard.methods")]
+    #[error(
+        "this may not be called with this method: the lists of the upstream (guard.methods, \
+         guard.paths, guard.preset) do not have it"
+    )]
     Method,
-    #[error("this path is not among guard.paths")]
+    #[error(
+        "this path is not on the lists of the upstream (guard.paths, guard.preset), or not in \
+         every way in which a server might read it"
+    )]
     Path,
 }
 
@@ -63,7 +80,12 @@ impl Guard {
 
     /// # Errors
     /// Why this request may not pass.
-    pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub fn admit(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
         self.judge(method, path, headers).inspect_err(|refusal| self.count(*refusal))
     }
 
@@ -82,19 +104,27 @@ impl Guard {
         }
     }
 
-    fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { methods, paths, token_endpoints, .. } = &self.config;
+    fn judge(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
+        let Config { allowed, token_endpoints, emulated, .. } = &self.config;
         self.receive(headers)?;
+        // Before the lists, which are about what reaches the vendor.
+        if let Some(call) = emulated.iter().find(|call| call.is(method, path)) {
+            return Ok(Admission::Emulate(call));
+        }
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
-        if !methods.is_empty() && !methods.contains(method) {
-            return Err(Refusal::Method);
-        }
-        if !paths.is_empty() && !paths.iter().any(|pattern| pattern.surely_matches(path)) {
-            return Err(Refusal::Path);
-        }
-        Ok(())
+        allowed.admits(method, path).map(|()| Admission::ToVendor).map_err(
+            |unlisted| match unlisted {
+                Unlisted::Method => Refusal::Method,
+                Unlisted::Path => Refusal::Path,
+            },
+        )
     }
 }
 
@@ -137,14 +167,16 @@ impl From<Stranger> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vendor::operation::Operation;
 
     fn guard() -> Guard {
-        let pattern = |text| PathPattern::new(text).expect("a pattern");
+        let paths = ["/openapi/*", "/oauth2/*"].map(|text| Operation::parse(text).expect("it"));
+        let allowed = AllowList::default().to_methods(vec![Method::GET, Method::POST]).to(&paths);
         let config = Config {
             hosts: Hosts::of(([127, 0, 0, 1], 8081).into()),
-            methods: vec![Method::GET, Method::POST],
-            paths: vec![pattern("/openapi/*"), pattern("/oauth2/*")],
-            token_endpoints: vec![pattern("/oauth2/token")],
+            allowed,
+            token_endpoints: vec![PathPattern::new("/oauth2/token").expect("a pattern")],
+            emulated: Vec::new(),
         };
         let metrics = Metrics::new("0", "test").expect("metrics");
         Guard::new(config, &metrics)
@@ -155,7 +187,7 @@ mod tests {
         for (name, value) in fields {
             headers.insert(*name, value.parse().expect("a value"));
         }
-        guard().admit(&method, path, &headers)
+        guard().admit(&method, path, &headers).map(|_| ())
     }
 
     #[test]

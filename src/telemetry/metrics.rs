@@ -5,6 +5,7 @@
 //! and outcomes from the configuration and the code, methods from a list, statuses from the table
 //! of HTTP.
 
+mod guard;
 mod limits;
 mod requests;
 mod store;
@@ -17,6 +18,8 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use guard::GuardMetrics;
 
 pub use limits::{Limit, Limits};
 pub use requests::Requests;
@@ -41,7 +44,7 @@ pub struct Metrics {
     last_success: IntGaugeVec,
     early_deaths: IntCounterVec,
     budget_remaining: IntGaugeVec,
-    guard_refusals: IntCounterVec,
+    guard: GuardMetrics,
     malformed: IntCounterVec,
     limits: IntCounterVec,
     connections: IntGaugeVec,
@@ -69,6 +72,7 @@ pub struct RequestMetrics {
     pub skipped: IntCounter,
     pub failed: IntCounter,
     pub limits: Limits,
+    pub emulated: IntCounter,
     pub connections_active: IntGauge,
     pub connections_idle: IntGauge,
 }
@@ -175,11 +179,7 @@ impl Metrics {
                 "tokenward_refresh_budget_remaining",
                 "Refreshes left of the vendor's daily cap.",
             )?,
-            guard_refusals: counter(
-                "tokenward_guard_refusals_total",
-                "Requests refused before anything left.",
-                &["reason"],
-            )?,
+            guard: GuardMetrics::new()?,
             malformed: counter(
                 "tokenward_malformed_requests_total",
                 "Requests that were no proper HTTP, refused before anything left.",
@@ -209,7 +209,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 21] = [
+        let families: [Box<dyn Collector>; 20] = [
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
             Box::new(self.upstream_duration.clone()),
@@ -225,14 +225,14 @@ impl Metrics {
             Box::new(self.last_success.clone()),
             Box::new(self.early_deaths.clone()),
             Box::new(self.budget_remaining.clone()),
-            Box::new(self.guard_refusals.clone()),
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.callers.clone()),
             Box::new(self.lock_wait.clone()),
         ];
-        for family in families.into_iter().chain(self.store.families()) {
+        let more = self.guard.families().into_iter().chain(self.store.families());
+        for family in families.into_iter().chain(more) {
             self.registry.register(family)?;
         }
         let build = GaugeVec::new(
@@ -241,6 +241,7 @@ impl Metrics {
         )?;
         build.with_label_values(&[version, revision]).set(1.0);
         self.registry.register(Box::new(build))?;
+        self.registry.register(Box::new(super::log::withheld_total().clone()))?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         self.registry.register(Box::new(process))
     }
@@ -269,6 +270,7 @@ impl Metrics {
             skipped: retry("skipped"),
             failed: retry("failed"),
             limits: Limits::new(&self.limits, upstream),
+            emulated: self.guard.emulated(upstream),
             connections_active: connections("active"),
             connections_idle: connections("idle"),
         }
@@ -293,7 +295,7 @@ impl Metrics {
 
     /// Counts refusals of the guard for one reason.
     pub fn guard_refusals(&self, reason: &str) -> IntCounter {
-        self.guard_refusals.with_label_values(&[reason])
+        self.guard.refusals(reason)
     }
 
     /// Counts a request that was no proper HTTP.

@@ -32,7 +32,7 @@ fn p32_the_least_config_has_careful_defaults() {
     assert_eq!((upstream.look_limit, upstream.replay_limit), (64 << 10, 1 << 20));
     assert_eq!(upstream.refresh.limits.per_day, 300);
     assert_eq!(upstream.refresh.schedule.margin, Duration::from_secs(300));
-    assert!(upstream.seed.is_none() && upstream.guard.methods.is_empty());
+    assert!(upstream.seed.is_none() && upstream.guard.allowed.is_open());
 }
 
 #[test]
@@ -227,4 +227,27 @@ fn p32_mistakes_in_a_redis_store_are_shown_without_its_password() {
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+#[test]
+fn p24_a_vendor_that_cannot_be_emulated_is_a_mistake_that_says_what_is_missing() {
+    let emulated = parse(&format!("{ADS}guard.token_endpoint = \"emulate\"\n"));
+    let emulated = emulated.unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(emulated.upstreams[0].guard.emulated.len(), 1);
+    let refused = parse(&format!("{ADS}guard.token_endpoint = \"refuse\"\n"));
+    assert!(
+        refused.unwrap_or_else(|report| panic!("{report}")).upstreams[0].guard.emulated.is_empty()
+    );
+
+    let whole = include_str!("../../../config/vendors/aiclk.toml");
+    let (before, rest) = whole.split_once("[emulate.body]").expect("it can be emulated");
+    let (_, after) = rest.split_once("[envelope]").expect("an envelope");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ads.toml");
+    std::fs::write(&file, format!("{before}[envelope]{after}")).expect("written");
+    let text = ADS.replace("\"aiclk\"", &format!("\"{}\"", file.display()));
+    let shown = mistake(&format!("{text}guard.token_endpoint = \"emulate\"\n"));
+    assert!(shown.starts_with("tokenward.toml:5:24: error: "), "{shown}");
+    assert!(shown.contains("the description of vendor aiclk does not say how"), "{shown}");
+    assert!(shown.contains("help: add a table `[emulate.body]` to it"), "{shown}");
 }
