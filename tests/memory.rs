@@ -15,6 +15,9 @@ const REFRESH: [&str; 2] =
 const APP_SECRET: &str = "Gd5rTn2YwQ8bLz7KpXs0VhJm4CfEo1UaHiRx6NqB";
 
 fn config(vendor: &RawVendor, more: &str) -> Home {
+    let at = vendor.address;
+    // Its token goes into the query.
+    let description = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendors/wechat.toml");
     Home::with(&format!(
         r#"
 {more}
@@ -24,20 +27,25 @@ store.path = "tokens.json"
 [upstream.jing]
 vendor = "jing"
 listen = "127.0.0.1:0"
-base_url = "http://{}"
+base_url = "http://{at}"
 credentials = {{ app_id = "an-app-id", app_secret = {{ file = "secret" }} }}
-"#,
-        vendor.address
+[upstream.wechat]
+vendor = "{description}"
+listen = "127.0.0.1:0"
+base_url = "http://{at}"
+credentials = {{ appid = "an-app-id", secret = {{ file = "secret" }} }}
+"#
     ))
 }
 
 /// A gateway that has the first pair of tokens, and whatever memory its calls have taken.
-async fn serving(home: &Home) -> (Process, String, String) {
+async fn serving(home: &Home) -> (Process, String, [String; 2]) {
     home.put("secret", APP_SECRET);
     let process = Process::start(gateway(&home.config()));
     let (admin, jing) = (process.admin().await, process.upstream("jing").await);
+    let wechat = process.upstream("wechat").await;
     get_until(format!("{admin}/readyz"), |it| it.status == 200).await;
-    (process, admin, jing)
+    (process, admin, [jing, wechat])
 }
 
 async fn vendor() -> RawVendor {
@@ -56,19 +64,30 @@ async fn vendor() -> RawVendor {
 async fn p26_a_token_that_was_rotated_is_gone_from_memory() {
     let vendor = vendor().await;
     let home = config(&vendor, "core_dumps = true");
-    let (process, admin, jing) = serving(&home).await;
-    for _ in 0..20 {
-        assert_eq!(get(format!("{jing}/v1/x")).await.status, 200);
+    let (process, admin, upstreams) = serving(&home).await;
+    let calls = async || {
+        for upstream in &upstreams {
+            for _ in 0..20 {
+                assert_eq!(get(format!("{upstream}/v1/x")).await.status, 200);
+            }
+        }
+    };
+    calls().await;
+    let queried = vendor.token("wechat", 1);
+    for used in [ACCESS[0], &queried] {
+        let copies = copies(process.pid(), used);
+        assert!(!copies.is_empty(), "a token in use stands in memory: the search finds nothing");
     }
-    let before = copies(process.pid(), ACCESS[0]);
-    assert!(!before.is_empty(), "a token in use stands in memory: the search finds nothing");
 
-    let refresh = client().post(format!("{admin}/-/refresh/jing")).header("Content-Length", "0");
-    assert_eq!(send(refresh).await.expect("an answer").status, 200);
-    for _ in 0..20 {
-        assert_eq!(get(format!("{jing}/v1/x")).await.status, 200);
+    for upstream in ["jing", "wechat"] {
+        let refresh = client().post(format!("{admin}/-/refresh/{upstream}"));
+        let refresh = refresh.header("Content-Length", "0");
+        assert_eq!(send(refresh).await.expect("an answer").status, 200);
     }
-    for (what, secret) in [("access token", ACCESS[0]), ("refresh token", REFRESH[0])] {
+    calls().await;
+    let gone =
+        [("access token", ACCESS[0]), ("refresh token", REFRESH[0]), ("query token", &queried)];
+    for (what, secret) in gone {
         let left = copies(process.pid(), secret);
         let wire = left.iter().filter(|copy| copy.is_of_the_wire()).count();
         println!("the old {what}: {} copies, {wire} of them in buffers of libraries", left.len());
@@ -76,9 +95,8 @@ async fn p26_a_token_that_was_rotated_is_gone_from_memory() {
         assert!(ours.is_empty(), "copies of the old {what}:\n{}", ours.join("\n"));
     }
     let living = copies(process.pid(), APP_SECRET);
-    for copy in &living {
-        println!("{}", shown(copy));
-    }
+    let ours: Vec<_> = living.iter().filter(|copy| !copy.is_of_the_wire()).map(shown).collect();
+    assert_eq!(ours.len(), 2, "one for each upstream that has it:\n{}", ours.join("\n"));
 }
 
 fn shown(copy: &Copy) -> String {

@@ -49,11 +49,12 @@ pub fn copies(pid: u32, text: &str) -> Vec<Copy> {
 
 impl Copy {
     /// Whether it is a piece of a message as it stands on the wire, in a buffer of the HTTP library:
-    /// a field's value with its line's end, or a value of the vendor's JSON.
+    /// a field's value or a target with what follows in a head, a value of the vendor's JSON, or the
+    /// query of a token call, which the library keeps as a URL.
     pub fn is_of_the_wire(&self) -> bool {
-        let field = self.after.starts_with(b"\r\n");
+        let field = self.after.starts_with(b"\r\n") || self.after.starts_with(b" HTTP/1.1\r\n");
         let member = self.before.ends_with(b"_token\":\"") && !self.is_of_a_page();
-        field || member
+        field || member || self.before.ends_with(b"&secret=")
     }
 
     /// As the store writes tokens: nothing stands before the first, and nothing but tokens between.
