@@ -7,6 +7,8 @@ mod back_pressure;
 mod broken_answers;
 mod browser;
 mod clients;
+mod clients_changes;
+mod clients_keys;
 mod commands;
 mod crash;
 mod drain;
