@@ -34,6 +34,7 @@ mod kubernetes_gateways;
 mod kubernetes_store;
 mod kubernetes_watch;
 mod limits;
+mod memory;
 mod metrics;
 mod outage;
 mod own_answers;

@@ -13,6 +13,7 @@ pub mod hand;
 pub mod kubernetes;
 pub mod leaks;
 pub mod logs;
+pub mod memory;
 pub mod message;
 pub mod metrics;
 pub mod pod;

@@ -46,8 +46,8 @@ pub enum Refusal {
     )]
     Host,
     #[error(
-        "a web browser sent this, and no page may call with the token: call from a program, such as \
-         curl, under a name of its own"
+        "a web browser sent this, or what bears the marks of one (Origin, Sec-Fetch-Site, \
+         Access-Control-Request-*, or Mozilla with Accept-Language): no page may call with the token"
     )]
     Browser,
     #[error(
