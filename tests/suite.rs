@@ -3,6 +3,7 @@
 
 mod support;
 
+mod allow_lists;
 mod back_pressure;
 mod broken_answers;
 mod clients;
@@ -36,6 +37,7 @@ mod own_answers;
 mod pass_through;
 mod pipelining;
 mod reader;
+mod readings;
 mod redis_failover;
 mod redis_replicas;
 mod redis_secure;

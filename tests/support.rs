@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod pod;
 pub mod process;
 pub mod redis;
+pub mod servers;
 pub mod stage;
 pub mod vendor;
 pub mod vendors;

@@ -1,6 +1,7 @@
 //! Who may call what: checked before a byte leaves.
 
 pub mod allow;
+mod overrides;
 
 use http::{HeaderMap, Method, header};
 use prometheus::IntCounter;
@@ -10,6 +11,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::vendor::path::PathPattern;
 
 use allow::{AllowList, Unlisted};
+use overrides::{Overrides, Unreadable};
 
 /// What one upstream allows.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Guard {
     config: Config,
+    overrides: Overrides,
     refused: Vec<(Refusal, IntCounter)>,
 }
 
@@ -57,7 +60,7 @@ pub enum Refusal {
 impl Guard {
     pub fn new(config: Config, metrics: &Metrics) -> Self {
         let counter = |refusal: Refusal| (refusal, metrics.guard_refusals(refusal.reason()));
-        Self { config, refused: Refusal::ALL.map(counter).into() }
+        Self { config, overrides: Overrides::default(), refused: Refusal::ALL.map(counter).into() }
     }
 
     /// Whether callers may address the gateway by this host, as [`host_name`] spells it.
@@ -78,7 +81,7 @@ impl Guard {
     }
 
     fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { hosts, allowed, token_endpoints } = &self.config;
+        let Config { hosts, .. } = &self.config;
         // HTTP/1.0 programs send no Host; browsers always do.
         if let Some(host) = headers.get(header::HOST) {
             let host = host.to_str().map_err(|_| Refusal::Host)?;
@@ -91,6 +94,22 @@ impl Guard {
         if is_cross_site(headers) {
             return Err(Refusal::Browser);
         }
+        self.judge_call(method, path)?;
+        match self.overrides.of(headers) {
+            None => Ok(()),
+            Some(Err(Unreadable)) => Err(Refusal::Path),
+            Some(Ok(other)) => {
+                let methods = other.methods.iter().chain([method]);
+                let calls = methods.flat_map(|method| {
+                    other.paths.iter().chain([&path]).map(move |path| (method, *path))
+                });
+                calls.into_iter().try_for_each(|(method, path)| self.judge_call(method, path))
+            }
+        }
+    }
+
+    fn judge_call(&self, method: &Method, path: &str) -> Result<(), Refusal> {
+        let Config { allowed, token_endpoints, .. } = &self.config;
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
@@ -167,7 +186,7 @@ mod tests {
     fn admit(method: Method, path: &str, fields: &[(&'static str, &str)]) -> Result<(), Refusal> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
-            headers.insert(*name, value.parse().expect("a value"));
+            headers.append(*name, value.parse().expect("a value"));
         }
         guard().admit(&method, path, &headers)
     }
@@ -197,6 +216,22 @@ mod tests {
         assert_eq!(admit(Method::PUT, "/openapi/x", &[]), Err(Refusal::Method));
         assert_eq!(admit(Method::GET, "/private", &[]), Err(Refusal::Path));
         assert_eq!(admit(Method::GET, "/openapi/../private", &[]), Err(Refusal::Path));
+    }
+
+    #[test]
+    fn p23_a_field_that_stands_for_the_first_line_is_judged_like_it() {
+        for (fields, verdict) in [
+            (&[("x-http-method-override", "DELETE")][..], Err(Refusal::Method)),
+            (&[("x_http_method_override", "delete")], Err(Refusal::Method)),
+            (&[("x-http-method-override", "POST")], Ok(())),
+            (&[("x-original-url", "/private")], Err(Refusal::Path)),
+            (&[("x-rewrite-url", "/oauth2/%74oken?x")], Err(Refusal::TokenEndpoint)),
+            (&[("x-rewrite-url", "/openapi/y")], Ok(())),
+            (&[("x-original-url", "/openapi/y"), ("x-http-method", "PUT")], Err(Refusal::Method)),
+            (&[("x-original-url", "/openapi/y"), ("x-original-url", "/z")], Err(Refusal::Path)),
+        ] {
+            assert_eq!(admit(Method::GET, "/openapi/x", fields), verdict, "{fields:?}");
+        }
     }
 
     #[test]
