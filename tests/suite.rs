@@ -3,6 +3,7 @@
 
 mod support;
 
+mod allow_lists;
 mod back_pressure;
 mod broken_answers;
 mod browser;
@@ -41,6 +42,7 @@ mod own_answers;
 mod pass_through;
 mod pipelining;
 mod reader;
+mod readings;
 mod redis_failover;
 mod redis_replicas;
 mod redis_secure;
