@@ -4,6 +4,8 @@
 pub mod authority;
 pub mod bulk;
 pub mod caller;
+pub mod chromium;
+pub mod clients;
 pub mod differential;
 pub mod front;
 pub mod h2;
@@ -18,6 +20,8 @@ pub mod pod;
 pub mod process;
 pub mod redis;
 pub mod stage;
+pub mod strangers;
+pub mod switch;
 pub mod vendor;
 pub mod vendors;
 

@@ -1,6 +1,8 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+pub mod allow;
+mod clients;
 mod store;
 mod tls;
 mod upstream;
@@ -9,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::browsers::{BadHost, Hosts};
 use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
@@ -132,12 +135,14 @@ impl Parser<'_> {
         }
         let log = self.log(raw.log);
         let store = self.store(raw.store);
+        let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
         let upstreams: Vec<_> = raw
             .upstream
             .into_iter()
             .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
             .collect();
+        let clients = self.clients(raw.clients, &names, &upstreams);
         let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
         taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
         for upstream in &upstreams {
@@ -151,7 +156,9 @@ impl Parser<'_> {
 
         Some(Config {
             admin,
+            admin_hosts: self.hosts(&["admin"], raw.admin.allowed_hosts.as_deref()),
             gateway,
+            clients,
             limits: self.limits(&raw.limits),
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
@@ -177,6 +184,27 @@ impl Parser<'_> {
             );
         }
         *address
+    }
+
+    /// The names of `allowed_hosts` in a table.
+    fn hosts(&mut self, table: &[&str], raw: Option<&[String]>) -> Hosts {
+        let mut hosts = Hosts::default();
+        for (index, text) in raw.unwrap_or_default().iter().enumerate() {
+            match text.parse() {
+                Ok(host) => hosts.extend([host]),
+                Err(error) => {
+                    let index = index.to_string();
+                    let path = [table, &["allowed_hosts", index.as_str()]].concat();
+                    let mistake = self.document.mistake(&path, BadHost::to_string(&error));
+                    let mistake =
+                        mistake.expected("expected a name or an address, as callers write it");
+                    self.report.push(mistake.help(
+                        "\"tokenward.internal\", \"10.0.0.5\", \"[fd00::5]\", or with one port \"web:8080\"",
+                    ));
+                }
+            }
+        }
+        hosts
     }
 
     fn limits(&mut self, raw: &RawLimits) -> CallerLimits {
