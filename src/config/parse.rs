@@ -2,6 +2,7 @@
 //! told at once.
 
 pub mod allow;
+mod clients;
 mod store;
 mod tls;
 mod upstream;
@@ -134,12 +135,14 @@ impl Parser<'_> {
         }
         let log = self.log(raw.log);
         let store = self.store(raw.store);
+        let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
         let upstreams: Vec<_> = raw
             .upstream
             .into_iter()
             .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
             .collect();
+        let clients = self.clients(raw.clients, &names, &upstreams);
         let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
         taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
         for upstream in &upstreams {
@@ -155,6 +158,7 @@ impl Parser<'_> {
             admin,
             admin_hosts: self.hosts(&["admin"], raw.admin.allowed_hosts.as_deref()),
             gateway,
+            clients,
             limits: self.limits(&raw.limits),
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),

@@ -36,6 +36,8 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Settings {
     pub name: String,
+    /// Its place among all upstreams.
+    pub place: usize,
     pub vendor_host: Host,
     /// The vendor runs on this machine, as a simulated one does: a `Host` cannot tell whether the
     /// gateway or the vendor is meant, so it says nothing.

@@ -230,6 +230,19 @@ fn p32_mistakes_in_a_redis_store_are_shown_without_its_password() {
 }
 
 #[test]
+fn p21_the_list_of_clients_is_read_with_the_config() {
+    for (more, expected) in [
+        ("[clients]\n", "tokenward.toml:1:2: error: `clients.file` is missing"),
+        ("[clients]\nfile = \"none.toml\"\n", "none.toml:1:1: error: the file cannot be read"),
+        ("[clients]\nfiel = \"c\"\n", "did you mean `file`?"),
+    ] {
+        let shown = mistake(&format!("{more}{ADS}"));
+        assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+    }
+    assert!(parse(ADS).is_ok_and(|config| config.clients.is_none()));
+}
+
+#[test]
 fn p24_a_vendor_that_cannot_be_emulated_is_a_mistake_that_says_what_is_missing() {
     let emulated = parse(&format!("{ADS}guard.token_endpoint = \"emulate\"\n"));
     let emulated = emulated.unwrap_or_else(|report| panic!("{report}"));
