@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tracing::{debug, warn};
 
 use crate::drain::Drain;
-use crate::headers::{host_name, is_cross_site};
+use crate::headers::{host_name, is_address, is_cross_site};
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::store::Store;
@@ -35,8 +35,10 @@ pub struct Admin {
     pub upstreams: Vec<Upstream>,
     pub store: Arc<Store>,
     pub started: tokio::time::Instant,
-    /// Names by which it may be called.
+    /// Hosts by which it may be called.
     pub hosts: Vec<String>,
+    /// And by any address of a machine.
+    pub any_address: bool,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -102,7 +104,9 @@ impl Admin {
         let host = headers.get(HOST).map(|host| host.to_str().map(host_name));
         let known = match host {
             None => true,
-            Some(Ok(host)) => self.hosts.is_empty() || self.hosts.contains(&host),
+            Some(Ok(host)) => {
+                self.hosts.contains(&host) || (self.any_address && is_address(&host))
+            }
             Some(Err(_)) => false,
         };
         known && !is_cross_site(headers)

@@ -1,6 +1,7 @@
 //! Puts the parts together, and takes them apart in order.
 
 mod assemble;
+mod callers_tls;
 mod sockets;
 mod watch;
 
@@ -18,6 +19,7 @@ use crate::admin::{self, Admin};
 use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
+use crate::pem::PemError;
 use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
@@ -34,6 +36,7 @@ use crate::worker::{self, Blueprint};
 
 use assemble::Shared;
 pub use sockets::{Address, Addresses, BindError};
+use sockets::{Hosts, SocketFile};
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub struct Gateway {
     tokens: Vec<(String, Tokens)>,
     drain: Drain,
     grace: Duration,
+    sockets: Vec<SocketFile>,
     workers: Vec<JoinHandle<()>>,
     refreshers: JoinSet<()>,
     stop_refreshers: CancellationToken,
@@ -71,6 +75,8 @@ pub enum StartError {
         #[source]
         source: provider::SetupError,
     },
+    #[error("clients.tls")]
+    CallersTls(#[source] PemError),
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
     #[error("the workers cannot be started")]
@@ -122,23 +128,39 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
     let drain = Drain::default();
+    let admin_hosts = Hosts::of([&bound.addresses.admin]);
     let admin = Admin {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         upstreams: shown,
         store,
         started,
-        hosts: admin_hosts(&bound.addresses),
+        hosts: [admin_hosts.names, config.admin_hosts].concat(),
+        any_address: admin_hosts.any_address,
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
     let callers = Limits { connections, request, gauge: metrics.callers() };
-    let blueprint = Arc::new(Blueprint { upstreams, callers, metrics, drain: drain.clone() });
+    let tls = match config.callers_tls {
+        Some(files) => Some(callers_tls::start(files, &metrics, stop_refreshers.clone()).await?),
+        None => None,
+    };
+    let blueprint = Blueprint { upstreams, callers, tls, metrics, drain: drain.clone() };
+    let blueprint = Arc::new(blueprint);
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();
-    let (addresses, grace) = (bound.addresses, config.grace);
-    Ok(Gateway { addresses, readiness, tokens, drain, grace, workers, refreshers, stop_refreshers })
+    Ok(Gateway {
+        addresses: bound.addresses,
+        readiness,
+        tokens,
+        drain,
+        grace: config.grace,
+        sockets: bound.files,
+        workers,
+        refreshers,
+        stop_refreshers,
+    })
 }
 
 impl Gateway {
@@ -165,6 +187,7 @@ impl Gateway {
     pub async fn stop(mut self) -> usize {
         let began = Instant::now();
         self.readiness.stop();
+        self.sockets.clear();
         let left = self.drain.drain(self.grace).await;
         self.stop_refreshers.cancel();
         let ended = async { while self.refreshers.join_next().await.is_some() {} };
@@ -224,14 +247,6 @@ pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartEr
         }
     };
     Ok(store.sealed(Vault::new(&config.keys)))
-}
-
-/// The admin address answers to its own names; when it is bound to all addresses, to any.
-fn admin_hosts(addresses: &Addresses) -> Vec<String> {
-    match &addresses.admin {
-        admin if admin.ip().is_unspecified() => Vec::new(),
-        admin => sockets::names_of(admin),
-    }
 }
 
 /// Host, process and a number drawn by lot: containers share names and process ids.

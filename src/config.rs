@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use crate::framing;
 use crate::proxy::guard;
+use crate::proxy::tls as callers_tls;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
 use crate::token::store::{kubernetes, redis, seal};
-use crate::units::{BaseUrl, Listen};
+use crate::units::{BaseUrl, FileMode, Listen};
 use crate::upstream::tls;
 use crate::vendor::description::Description;
 use crate::vendor::path::PathPattern;
@@ -28,8 +29,12 @@ use crate::vendor::template::Values;
 #[derive(Debug)]
 pub struct Config {
     pub admin: SocketAddr,
+    /// Hosts by which the admin address may be called beside its own.
+    pub admin_hosts: Vec<String>,
     /// One address for all upstreams.
-    pub gateway: Option<Listen>,
+    pub gateway: Option<ListenConfig>,
+    /// What callers by TCP speak; `None`: plain HTTP.
+    pub callers_tls: Option<callers_tls::Config>,
     pub limits: CallerLimits,
     pub store: StoreConfig,
     /// Threads that serve requests; `None`: one for each core.
@@ -40,6 +45,23 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    pub address: Listen,
+    /// Of a Unix socket.
+    pub socket: SocketConfig,
+}
+
+/// Who may connect to a Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketConfig {
+    pub mode: FileMode,
+    /// `None`: whoever runs the gateway.
+    pub owner: Option<u32>,
+    pub group: Option<u32>,
 }
 
 /// What callers may ask of the process, whichever upstream they call.
@@ -107,7 +129,7 @@ pub struct LogConfig {
 #[derive(Debug)]
 pub struct UpstreamConfig {
     pub name: String,
-    pub listen: Option<Listen>,
+    pub listen: Option<ListenConfig>,
     /// The way to the vendor.
     pub base_url: BaseUrl,
     /// The same by the vendor's own name, which its certificate, SNI and `Host` have: another only

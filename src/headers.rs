@@ -1,6 +1,8 @@
 //! What is known of header fields: which end at the next hop, which ones a browser sends, and what
 //! a `Host` names.
 
+use std::net::IpAddr;
+
 use http::header::{self, HeaderMap, HeaderName};
 
 /// Names to be taken out of a header, found with one pass over it.
@@ -133,6 +135,16 @@ pub fn host_name(authority: &str) -> String {
         None => authority.split(':').next().unwrap_or_default(),
     };
     host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Whether a host, as [`host_name`] spells it, is an address of some machine. The unspecified ones are
+/// of none, and browsers take them for this one.
+pub fn is_address(host: &str) -> bool {
+    let ip = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').and_then(|ip| ip.parse().ok()).map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
+    };
+    ip.is_some_and(|ip| !ip.to_canonical().is_unspecified())
 }
 
 /// `Origin` says the very address that was called. That alone proves nothing when a name was

@@ -14,6 +14,7 @@ use crate::proxy::Proxy;
 use crate::proxy::caller::{self, Context};
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
+use crate::proxy::tls::{self, Terminator};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::connect::Connector;
 use crate::upstream::pool::{self, Upstream};
@@ -23,6 +24,8 @@ use crate::upstream::pool::{self, Upstream};
 pub struct Blueprint {
     pub upstreams: Vec<UpstreamBlueprint>,
     pub callers: caller::Limits,
+    /// What callers by TCP are shown.
+    pub tls: Option<tls::Shared>,
     pub metrics: Arc<Metrics>,
     pub drain: Drain,
 }
@@ -67,9 +70,11 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
         let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone(), blueprint.drain.clone());
+        let terminator = |shared| Terminator::new(shared, blueprint.metrics.handshakes());
+        let tls = blueprint.tls.clone().map(terminator);
         for (socket, entrance) in listeners {
-            let (proxy, limits) = (proxy.clone(), blueprint.callers.clone());
-            let context = Context { entrance, proxy, limits, drain: blueprint.drain.clone() };
+            let (proxy, limits, tls) = (proxy.clone(), blueprint.callers.clone(), tls.clone());
+            let context = Context { entrance, proxy, limits, tls, drain: blueprint.drain.clone() };
             spawn_local(listener::serve(socket, context));
         }
         spawn_local(sweep(routes));

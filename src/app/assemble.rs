@@ -28,6 +28,7 @@ use crate::vendor::path::PathPattern;
 use crate::worker::UpstreamBlueprint;
 
 use super::StartError;
+use super::sockets::Hosts;
 
 /// What all upstreams have in common.
 pub(super) struct Shared {
@@ -47,10 +48,10 @@ pub(super) struct Assembled {
     pub(super) status: status::Upstream,
 }
 
-/// `own_hosts` are the names of the listeners that it is reached by.
+/// `own` are the hosts of the listeners that it is reached by.
 pub(super) fn upstream(
     config: UpstreamConfig,
-    own_hosts: Vec<String>,
+    own: Hosts,
     shared: &Shared,
 ) -> Result<Assembled, StartError> {
     let plain = config.base_url.scheme() == Scheme::Http;
@@ -67,7 +68,7 @@ pub(super) fn upstream(
         http2,
     };
     let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
-    let settings = Arc::new(settings(config, own_hosts, tokens.clone(), shared)?);
+    let settings = Arc::new(settings(config, own, tokens.clone(), shared)?);
     let status = status::Upstream {
         name: settings.name.clone(),
         vendor,
@@ -142,7 +143,7 @@ fn http2(config: &UpstreamConfig) -> Result<Option<pool::Http2>, StartError> {
 
 fn settings(
     config: UpstreamConfig,
-    own_hosts: Vec<String>,
+    own: Hosts,
     tokens: Tokens,
     shared: &Shared,
 ) -> Result<Settings, StartError> {
@@ -154,12 +155,13 @@ fn settings(
     let below = |patterns: Vec<PathPattern>| -> Vec<PathPattern> {
         patterns.iter().map(|pattern| pattern.below(base_url.prefix())).collect()
     };
-    let shares_our_host = own_hosts.contains(&vendor_host);
+    let shares_our_host = own.contain(&vendor_host);
     let mut hosts = config.guard.hosts;
-    hosts.extend(own_hosts);
+    hosts.extend(own.names);
     hosts.push(vendor_host.clone());
     let guard = guard::Config {
         hosts,
+        any_address: own.any_address,
         methods: config.guard.methods,
         paths: below(config.guard.paths),
         token_endpoints: below(config.guard.token_endpoints),

@@ -12,7 +12,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     println!("{}: good", file.config.display());
     println!("  admin     {}", config.admin);
     if let Some(gateway) = &config.gateway {
-        println!("  gateway   {gateway}");
+        println!("  gateway   {}", gateway.address);
     }
     println!("  store     {}", config.store.place);
     if let Some(key) = config.store.keys.first() {
@@ -20,7 +20,8 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         println!("  sealed    with the key {}; {older} older ones open, too", key.id());
     }
     for upstream in &config.upstreams {
-        let listen = upstream.listen.as_ref().map_or("gateway only".to_owned(), |l| l.to_string());
+        let listen = upstream.listen.as_ref().map(|listen| listen.address.to_string());
+        let listen = listen.unwrap_or_else(|| "gateway only".to_owned());
         let (name, base_url) = (&upstream.name, &upstream.base_url);
         println!("  upstream  {name}: {listen} -> {base_url} (vendor {})", upstream.vendor.name);
     }

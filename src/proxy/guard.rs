@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, header};
 use prometheus::IntCounter;
 
-use crate::headers::{host_name, is_cross_site};
+use crate::headers::{host_name, is_address, is_cross_site};
 use crate::telemetry::metrics::Metrics;
 use crate::vendor::path::PathPattern;
 
@@ -12,6 +12,8 @@ use crate::vendor::path::PathPattern;
 pub struct Config {
     /// Hosts by which the gateway may be called, as [`host_name`] spells them.
     pub hosts: Vec<String>,
+    /// And by any address of a machine.
+    pub any_address: bool,
     /// Empty: all.
     pub methods: Vec<Method>,
     /// Empty: all.
@@ -55,7 +57,8 @@ impl Guard {
 
     /// Whether callers may address the gateway by this host, as [`host_name`] spells it.
     pub fn knows(&self, host: &str) -> bool {
-        self.config.hosts.iter().any(|known| known == host)
+        let Config { hosts, any_address, .. } = &self.config;
+        hosts.iter().any(|known| known == host) || (*any_address && is_address(host))
     }
 
     /// # Errors
@@ -71,12 +74,12 @@ impl Guard {
     }
 
     fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { hosts, methods, paths, token_endpoints } = &self.config;
+        let Config { hosts, methods, paths, token_endpoints, .. } = &self.config;
         // HTTP/1.0 programs send no Host; browsers always do.
         if let Some(host) = headers.get(header::HOST) {
             let host = host.to_str().map_err(|_| Refusal::Host)?;
             let as_spelt = || hosts.iter().any(|known| is_host(host, known));
-            let canonical = || hosts.contains(&host_name(host));
+            let canonical = || self.knows(&host_name(host));
             if !ends_with_its_port(host) || (!as_spelt() && !canonical()) {
                 return Err(Refusal::Host);
             }
@@ -151,6 +154,7 @@ mod tests {
         let pattern = |text| PathPattern::new(text).expect("a pattern");
         let config = Config {
             hosts: vec!["localhost".into(), "127.0.0.1".into(), "[::1]".into()],
+            any_address: false,
             methods: vec![Method::GET, Method::POST],
             paths: vec![pattern("/openapi/*"), pattern("/oauth2/*")],
             token_endpoints: vec![pattern("/oauth2/token")],

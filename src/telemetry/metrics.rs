@@ -5,6 +5,8 @@
 //! and outcomes from the configuration and the code, methods from a list, statuses from the table
 //! of HTTP.
 
+mod callers;
+mod held;
 mod limits;
 mod requests;
 mod store;
@@ -18,9 +20,13 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use callers::{Handshake, HandshakeMetrics};
+pub use held::Held;
 pub use limits::{Limit, Limits};
 pub use requests::Requests;
 pub use store::StoreMetrics;
+
+use callers::CallerFamilies;
 
 /// All metric families of the process.
 #[derive(Debug)]
@@ -45,7 +51,8 @@ pub struct Metrics {
     malformed: IntCounterVec,
     limits: IntCounterVec,
     connections: IntGaugeVec,
-    callers: IntGauge,
+    callers: CallerFamilies,
+    reloads: IntCounterVec,
     store: StoreMetrics,
     lock_wait: GaugeVec,
     /// Requests that reached no upstream: `upstream=""`.
@@ -87,10 +94,6 @@ pub struct TokenMetrics {
     budget_remaining: OnceLock<IntGauge>,
     budget_family: IntGaugeVec,
 }
-
-/// Adds one to a gauge for as long as it lives.
-#[derive(Debug)]
-pub struct Held(IntGauge);
 
 // === impl Metrics ===
 
@@ -189,7 +192,12 @@ impl Metrics {
                 Opts::new("tokenward_upstream_connections", "Connections to the upstream."),
                 &["upstream", "state"],
             )?,
-            callers: IntGauge::new("tokenward_caller_connections", "Connections of callers.")?,
+            callers: CallerFamilies::new()?,
+            reloads: counter(
+                "tokenward_config_reloads_total",
+                "Files that changed and were read again.",
+                &["outcome"],
+            )?,
             store: StoreMetrics::new()?,
             lock_wait: GaugeVec::new(
                 Opts::new(
@@ -229,10 +237,11 @@ impl Metrics {
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
-            Box::new(self.callers.clone()),
+            Box::new(self.reloads.clone()),
             Box::new(self.lock_wait.clone()),
         ];
-        for family in families.into_iter().chain(self.store.families()) {
+        let callers = self.callers.families();
+        for family in families.into_iter().chain(self.store.families()).chain(callers) {
             self.registry.register(family)?;
         }
         let build = GaugeVec::new(
@@ -303,7 +312,17 @@ impl Metrics {
 
     /// Counts connections of callers.
     pub fn callers(&self) -> IntGauge {
-        self.callers.clone()
+        self.callers.connections.clone()
+    }
+
+    /// Counts callers' TLS handshakes.
+    pub fn handshakes(&self) -> HandshakeMetrics {
+        self.callers.handshakes()
+    }
+
+    /// Counts files that changed: `ok` or `refused`.
+    pub fn config_reloads(&self, outcome: &str) -> IntCounter {
+        self.reloads.with_label_values(&[outcome])
     }
 
     /// The handles of the token store.
@@ -352,21 +371,6 @@ impl TokenMetrics {
     /// A token that another process has had was taken over.
     pub fn adopted(&self, reason: &str, outcome: &str) {
         self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
-    }
-}
-
-// === impl Held ===
-
-impl Held {
-    pub fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 
