@@ -5,6 +5,7 @@ mod support;
 
 mod back_pressure;
 mod broken_answers;
+mod callers_tls;
 mod clients;
 mod commands;
 mod crash;
@@ -54,5 +55,6 @@ mod tls;
 mod tls_faults;
 mod tls_names;
 mod trailers;
+mod unix_sockets;
 mod upgrades;
 mod vendor_answers;

@@ -6,15 +6,20 @@
 //! stays. So the file is made for its owner alone; then it gets its owner and group, while still nobody
 //! else can connect; and its mode at last, which may let the group in.
 
-use std::fs::{File, Permissions};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::fs::File;
+use std::fs::{Metadata, Permissions, set_permissions};
 use std::io::{self, ErrorKind};
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::OFlags;
 use rustix::process::{geteuid, umask};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tracing::warn;
@@ -30,44 +35,47 @@ pub(in crate::app) struct SocketFile {
     inode: (u64, u64),
 }
 
-/// Why a socket does not get its owner.
+/// Why a socket is not what the config wants.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "its file cannot be given to user {owner}, group {group}: that takes root or CAP_CHOWN, or for a \
-     group to be in it ({source})"
-)]
-struct NotGiven {
-    owner: String,
-    group: String,
-    source: io::Error,
+enum NotSet {
+    #[error(
+        "its file cannot be given to user {owner}, group {group}: that takes root or CAP_CHOWN, \
+         unless it is a group of our own"
+    )]
+    Owner {
+        owner: String,
+        group: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("its file cannot get the mode {mode}: after it was given away that takes CAP_FOWNER")]
+    Mode {
+        mode: FileMode,
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Binds a socket at this path. One that a killed process has left behind is replaced.
 pub(super) fn bind(path: &Path, config: &SocketConfig) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
     let socket = bind_privately(path)?;
-    let file = handle(path)?;
-    let metadata = file.metadata()?;
+    let (metadata, same) = pin(path)?;
     // Whoever may write in the folder could have put something else there, and would have it given
     // away.
     if !metadata.file_type().is_socket() || metadata.uid() != geteuid().as_raw() {
         return Err(io::Error::new(ErrorKind::AlreadyExists, "another file has taken its place"));
     }
-    let inode = (metadata.dev(), metadata.ino());
-    let socket_file = SocketFile { path: path.to_owned(), inode };
-    let same = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let file = SocketFile { path: path.to_owned(), inode: (metadata.dev(), metadata.ino()) };
     let SocketConfig { mode, owner, group } = *config;
     if owner.is_some() || group.is_some() {
-        let shown = |number: Option<u32>| number.map_or("as it is".to_owned(), |n| n.to_string());
-        chown(&same, owner, group).map_err(|source| {
-            let kind = source.kind();
-            io::Error::new(kind, NotGiven { owner: shown(owner), group: shown(group), source })
-        })?;
+        chown(&same, owner, group).map_err(|source| NotSet::owner(owner, group, source))?;
     }
     if mode != FileMode::PRIVATE {
-        std::fs::set_permissions(&same, Permissions::from_mode(mode.bits()))?;
+        set_permissions(&same, Permissions::from_mode(mode.bits()))
+            .map_err(|source| io::Error::new(source.kind(), NotSet::Mode { mode, source }))?;
     }
-    Ok((socket, socket_file))
+    Ok((socket, file))
 }
 
 /// For its owner alone. The umask is the whole process's: what other threads make meanwhile is more
@@ -86,10 +94,31 @@ fn bind_privately(path: &Path) -> io::Result<UnixListener> {
     })
 }
 
-/// The file itself, whatever takes its name later.
-fn handle(path: &Path) -> io::Result<File> {
+/// A path to the file itself, whatever takes its name later; good for as long as it lives.
+struct Pinned {
+    path: PathBuf,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    _file: File,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn pin(path: &Path) -> io::Result<(Metadata, Pinned)> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    Ok((file.metadata()?, Pinned { path, _file: file }))
+}
+
+/// Elsewhere there is no such handle: its folder must be one where nobody else may write.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn pin(path: &Path) -> io::Result<(Metadata, Pinned)> {
+    Ok((std::fs::symlink_metadata(path)?, Pinned { path: path.to_owned() }))
+}
+
+impl AsRef<Path> for Pinned {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Removes a socket that nobody listens on. In any doubt it stays, and the binding fails.
@@ -104,6 +133,14 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         _ => Ok(()),
+    }
+}
+
+impl NotSet {
+    fn owner(owner: Option<u32>, group: Option<u32>, source: io::Error) -> io::Error {
+        let shown = |number: Option<u32>| number.map_or("as it is".to_owned(), |n| n.to_string());
+        let kind = source.kind();
+        io::Error::new(kind, Self::Owner { owner: shown(owner), group: shown(group), source })
     }
 }
 

@@ -113,26 +113,27 @@ impl Terminator {
         }
         let stream = Prefixed::new(Bytes::copy_from_slice(&first), stream);
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        Ok(self.in_turn(hello.into_stream(self.shared.load())).await?)
+        Ok(in_turn(&self.turns, hello.into_stream(self.shared.load())).await?)
     }
+}
 
-    /// A step of a handshake keeps the worker busy for as long as many requests do. So only one is
-    /// made, of all handshakes of this worker, before whatever else is ready has its turn.
-    async fn in_turn<F: Future + Unpin>(&self, mut steps: F) -> F::Output {
-        loop {
-            let turn = self.turns.acquire().await;
-            let step = poll_fn(|cx| Poll::Ready(Pin::new(&mut steps).poll(cx))).await;
-            drop(turn);
-            if let Poll::Ready(made) = step {
-                return made;
-            }
-            let mut is_woken = false;
-            poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            })
-            .await;
+/// A step of a handshake keeps the worker busy for as long as many requests do. So only one is made, of
+/// all handshakes that share these turns, before whatever else is ready has its turn.
+async fn in_turn<F: Future + Unpin>(turns: &Semaphore, mut steps: F) -> F::Output {
+    loop {
+        // The turn of the one before has ended, so this one comes after all that is ready by now.
+        let turn = turns.acquire().await;
+        let step = poll_fn(|cx| Poll::Ready(Pin::new(&mut steps).poll(cx))).await;
+        drop(turn);
+        if let Poll::Ready(made) = step {
+            return made;
         }
+        let mut is_woken = false;
+        poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 }
 
@@ -193,3 +194,53 @@ fn outcome(error: &io::Error) -> Handshake {
 const HANDSHAKE_RECORD: u8 = 22;
 /// Handshakes of one worker that compute before others have their turn.
 const AT_ONCE: usize = 1;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+
+    use super::*;
+
+    /// However many handshakes there are, what is ready beside them has its turn after each step.
+    #[tokio::test]
+    async fn p27_handshakes_take_turns_with_requests() {
+        let made = Rc::new(RefCell::new(Vec::new()));
+        let turns = Rc::new(Semaphore::new(AT_ONCE));
+        let local = LocalSet::new();
+        local
+            .run_until(async {
+                let handshake = |number: usize| {
+                    let (made, turns) = (made.clone(), turns.clone());
+                    spawn_local(async move {
+                        let steps = Box::pin(async {
+                            for _ in 0..3 {
+                                made.borrow_mut().push(Some(number));
+                                yield_now().await;
+                            }
+                        });
+                        in_turn(&turns, steps).await;
+                    })
+                };
+                let handshakes: Vec<_> = (0..20).map(handshake).collect();
+                let requests = made.clone();
+                let request = spawn_local(async move {
+                    loop {
+                        requests.borrow_mut().push(None);
+                        yield_now().await;
+                    }
+                });
+                for handshake in handshakes {
+                    handshake.await.expect("no panic");
+                }
+                request.abort();
+            })
+            .await;
+        let made = made.borrow();
+        let first = made.iter().position(Option::is_none).expect("a request");
+        let run = made[first..].split(Option::is_none).map(<[_]>::len).max();
+        assert!(run <= Some(2), "{made:?}");
+        assert_eq!(made.iter().flatten().count(), 60);
+    }
+}
