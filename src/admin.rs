@@ -104,9 +104,7 @@ impl Admin {
         let host = headers.get(HOST).map(|host| host.to_str().map(host_name));
         let known = match host {
             None => true,
-            Some(Ok(host)) => {
-                self.hosts.contains(&host) || (self.any_address && is_address(&host))
-            }
+            Some(Ok(host)) => self.hosts.contains(&host) || (self.any_address && is_address(&host)),
             Some(Err(_)) => false,
         };
         known && !is_cross_site(headers)

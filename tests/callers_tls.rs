@@ -5,7 +5,8 @@ mod remote;
 mod rotation;
 mod support;
 
-use rcgen::{DnType, Ia5String, SanType, date_time_ymd};
+use rcgen::string::Ia5String;
+use rcgen::{DnType, SanType, date_time_ymd};
 
 use crate::support::authority::Authority;
 
@@ -58,7 +59,7 @@ async fn p04_a_large_body_goes_both_ways_over_tls() {
         tls.vendor.will(crate::support::Answer::new(200, &[], &"x".repeat(1 << 20)));
         let called = tls.curl(&["-H", KEY, version, "--data-binary", &data]).await;
         assert_eq!((called.status(), called.body().len()), (200, 1 << 20), "{version}");
-        assert_eq!(tls.vendor.calls()[before].body.len(), 1 << 20, "{version}");
+        assert_eq!(tls.vendor.calls()[before].request.body.len(), 1 << 20, "{version}");
     }
 }
 
@@ -66,7 +67,8 @@ async fn p04_a_large_body_goes_both_ways_over_tls() {
 async fn p21_a_certificate_says_who_calls() {
     let tls = TlsStage::with(CLIENTS, "").await;
     let uri = |uri: &str| SanType::URI(Ia5String::try_from(uri).expect("ASCII"));
-    let with_uri = |name: &str| tls.callers.client_with(&[], |it| it.subject_alt_names.push(uri(name)));
+    let with_uri =
+        |name: &str| tls.callers.client_with(&[], |it| it.subject_alt_names.push(uri(name)));
     let named = |names: &[&str]| tls.callers.client_with(names, |_| {});
     let common_name = tls.callers.client_with(&["other.test"], |it| {
         it.distinguished_name.push(DnType::CommonName, "billing.test");

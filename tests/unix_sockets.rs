@@ -132,8 +132,8 @@ async fn p21_at_no_instant_is_a_socket_open_to_others() {
             fs::remove_file(&place.path).expect("a killed gateway leaves its socket");
         }
         let allowed: BTreeSet<_> = allowed.into_iter().collect();
-        assert!(seen.is_subset(&allowed), "{socket}: {seen:o?}");
-        assert!(seen.contains(allowed.last().expect("one")), "{socket}: {seen:o?}");
+        assert!(seen.is_subset(&allowed), "{socket}: {seen:?}");
+        assert!(seen.contains(allowed.last().expect("one")), "{socket}: {seen:?}");
     }
 }
 

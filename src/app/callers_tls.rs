@@ -20,10 +20,8 @@ pub(super) async fn start(
     // Before they are read, so that no change is missed.
     let watch = Watch::new(config.files()).await;
     let shared = Shared::new(config.read().map_err(StartError::CallersTls)?);
-    let counters = Counters {
-        ok: metrics.config_reloads("ok"),
-        refused: metrics.config_reloads("refused"),
-    };
+    let counters =
+        Counters { ok: metrics.config_reloads("ok"), refused: metrics.config_reloads("refused") };
     let replaced = shared.clone();
     let reread = move || Reread {
         files: config.files(),

@@ -76,8 +76,7 @@ pub(super) fn bind(config: &Config) -> Result<Bound, BindError> {
     let mut gateway = None;
     if let Some(listen) = &config.gateway {
         let key = "gateway.listen".to_owned();
-        let Opened { socket, address, file } =
-            open(listen).map_err(error(&listen.address, key))?;
+        let Opened { socket, address, file } = open(listen).map_err(error(&listen.address, key))?;
         listeners.push((socket, Entrance::Gateway));
         files.extend(file);
         gateway = Some(address);
@@ -88,8 +87,7 @@ pub(super) fn bind(config: &Config) -> Result<Bound, BindError> {
             continue;
         };
         let key = format!("upstream.{}.listen", upstream.name);
-        let Opened { socket, address, file } =
-            open(listen).map_err(error(&listen.address, key))?;
+        let Opened { socket, address, file } = open(listen).map_err(error(&listen.address, key))?;
         listeners.push((socket, Entrance::Upstream(index)));
         files.extend(file);
         upstreams.push((upstream.name.clone(), address));

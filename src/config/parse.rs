@@ -151,7 +151,13 @@ impl Parser<'_> {
 
         Some(Config {
             admin,
-            admin_hosts: raw.admin.allowed_hosts.iter().flatten().map(|host| host_name(host)).collect(),
+            admin_hosts: raw
+                .admin
+                .allowed_hosts
+                .iter()
+                .flatten()
+                .map(|host| host_name(host))
+                .collect(),
             gateway,
             callers_tls,
             limits: self.limits(&raw.limits),

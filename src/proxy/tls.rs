@@ -13,8 +13,8 @@ use rustls::{RootCertStore, ServerConfig};
 
 use crate::pem::{Named, PemError};
 
-pub(super) use handshake::{Accepted, Protocol, Refused};
 pub use handshake::Terminator;
+pub(super) use handshake::{Accepted, Protocol, Refused};
 
 /// The files that the operator names.
 #[derive(Clone, Debug)]
@@ -77,10 +77,7 @@ impl Config {
 
     /// A certificate is asked for and may be left out: then the request needs a key. One that is
     /// shown has to be good.
-    fn verifier(
-        &self,
-        authorities: &Path,
-    ) -> Result<Arc<dyn ClientCertVerifier>, PemError> {
+    fn verifier(&self, authorities: &Path) -> Result<Arc<dyn ClientCertVerifier>, PemError> {
         let file = Named { key: CLIENT_CA, path: authorities };
         let mut roots = RootCertStore::empty();
         for certificate in file.certificates()? {

@@ -79,7 +79,9 @@ async fn p22_on_all_addresses_any_address_is_ours_but_the_unspecified() {
     for all in ["0.0.0.0", "::"] {
         let remote = Remote::at(all.parse().expect("an address")).await;
         let key = format!("{KEY}\r\n");
-        for host in ["127.0.0.1", "localhost:1", "192.0.2.9:80", "[2001:db8::9]", "gateway.internal"] {
+        for host in
+            ["127.0.0.1", "localhost:1", "192.0.2.9:80", "[2001:db8::9]", "gateway.internal"]
+        {
             let answer = remote.get(LOOPBACK, host, &key).await;
             assert_eq!(answer.status(), 200, "{all}, {host}: {answer:?}");
         }

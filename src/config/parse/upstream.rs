@@ -45,10 +45,8 @@ impl Parser<'_> {
         }
         let (address, socket) = (raw.listen.take(), std::mem::take(&mut raw.socket));
         let table = &["upstream", name];
-        let listen = self.listener(
-            Written { table, address, allow_remote: raw.allow_remote, socket },
-            clients,
-        );
+        let listen = self
+            .listener(Written { table, address, allow_remote: raw.allow_remote, socket }, clients);
         self.refuse_no_time(name, &raw);
         let mut vendor = self.vendor(name, raw.vendor.as_deref())?;
         let off: Vec<_> =

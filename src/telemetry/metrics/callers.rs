@@ -67,10 +67,7 @@ impl CallerFamilies {
         let handshakes =
             Opts::new("tokenward_caller_handshakes_total", "TLS handshakes with callers.");
         Ok(Self {
-            connections: IntGauge::new(
-                "tokenward_caller_connections",
-                "Connections of callers.",
-            )?,
+            connections: IntGauge::new("tokenward_caller_connections", "Connections of callers.")?,
             handshakes: IntCounterVec::new(handshakes, &["outcome"])?,
         })
     }
