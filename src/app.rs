@@ -1,6 +1,7 @@
 //! Puts the parts together, and takes them apart in order.
 
 mod assemble;
+mod clients;
 mod sockets;
 mod watch;
 
@@ -107,10 +108,10 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let stop_refreshers = CancellationToken::new();
     let mut shown = Vec::new();
     let workers = config.workers.unwrap_or_else(cores);
-    for upstream in config.upstreams {
+    for (place, upstream) in config.upstreams.into_iter().enumerate() {
         let name = upstream.name.clone();
         let hosts = bound.addresses.hosts_of(&name);
-        let assembled = assemble::upstream(upstream, hosts, &shared)?;
+        let assembled = assemble::upstream(place, upstream, hosts, &shared)?;
         upstreams.push(assembled.blueprint);
         shown.push(assembled.status);
         let stop = stop_refreshers.clone();
@@ -121,10 +122,12 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     // It ends with the refreshers.
     let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
+    let clients = config.clients.map(|clients| clients::follow(clients, &metrics, &stop_refreshers));
     let drain = Drain::default();
     let admin = Admin {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
+        keys: clients::admin_keys(clients.clone()),
         upstreams: shown,
         store,
         started,
@@ -133,7 +136,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
     let callers = Limits { connections, request, gauge: metrics.callers() };
-    let blueprint = Arc::new(Blueprint { upstreams, callers, metrics, drain: drain.clone() });
+    let blueprint = Arc::new(Blueprint { upstreams, clients, callers, metrics, drain: drain.clone() });
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();

@@ -1,6 +1,7 @@
 //! The operator's file, read, checked and typed.
 
 mod builtin;
+pub mod clients;
 pub mod parse;
 pub mod raw;
 pub mod secrets;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::framing;
+use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
@@ -24,12 +26,16 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::Rules;
 use crate::vendor::template::Values;
 
+use clients::ClientsFile;
+
 /// Everything that a gateway is started with. It can hold no bad value.
 #[derive(Debug)]
 pub struct Config {
     pub admin: SocketAddr,
     /// One address for all upstreams.
     pub gateway: Option<Listen>,
+    /// Who may call by TCP; `None`: everybody who can.
+    pub clients: Option<ClientsConfig>,
     pub limits: CallerLimits,
     pub store: StoreConfig,
     /// Threads that serve requests; `None`: one for each core.
@@ -40,6 +46,15 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
+}
+
+/// The clients, and where they were read.
+#[derive(Clone, Debug)]
+pub struct ClientsConfig {
+    pub file: ClientsFile,
+    pub clients: Vec<Client>,
+    /// What was read for them.
+    pub files: Vec<PathBuf>,
 }
 
 /// What callers may ask of the process, whichever upstream they call.

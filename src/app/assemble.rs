@@ -47,8 +47,10 @@ pub(super) struct Assembled {
     pub(super) status: status::Upstream,
 }
 
-/// `own_hosts` are the names of the listeners that it is reached by.
+/// `place` is its own among all upstreams, `own_hosts` are the names of the listeners that it is
+/// reached by.
 pub(super) fn upstream(
+    place: usize,
     config: UpstreamConfig,
     own_hosts: Vec<String>,
     shared: &Shared,
@@ -67,7 +69,7 @@ pub(super) fn upstream(
         http2,
     };
     let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
-    let settings = Arc::new(settings(config, own_hosts, tokens.clone(), shared)?);
+    let settings = Arc::new(settings(place, config, own_hosts, tokens.clone(), shared)?);
     let status = status::Upstream {
         name: settings.name.clone(),
         vendor,
@@ -141,6 +143,7 @@ fn http2(config: &UpstreamConfig) -> Result<Option<pool::Http2>, StartError> {
 }
 
 fn settings(
+    place: usize,
     config: UpstreamConfig,
     own_hosts: Vec<String>,
     tokens: Tokens,
@@ -183,6 +186,7 @@ fn settings(
         shares_our_host,
         rules,
         name,
+        place,
     })
 }
 

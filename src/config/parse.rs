@@ -1,6 +1,7 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+mod clients;
 mod store;
 mod tls;
 mod upstream;
@@ -127,12 +128,14 @@ impl Parser<'_> {
         }
         let log = self.log(raw.log);
         let store = self.store(raw.store);
+        let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
         let upstreams: Vec<_> = raw
             .upstream
             .into_iter()
             .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
             .collect();
+        let clients = self.clients(raw.clients, &names, &upstreams);
         let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
         taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
         for upstream in &upstreams {
@@ -147,6 +150,7 @@ impl Parser<'_> {
         Some(Config {
             admin,
             gateway,
+            clients,
             limits: self.limits(&raw.limits),
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),

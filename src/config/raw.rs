@@ -16,7 +16,7 @@ use crate::units::{BaseUrl, Listen, Size, Span};
 use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
 
-pub use one_or_more::OneOrMore;
+pub use one_or_more::{Described, OneOrMore};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +28,8 @@ pub struct RawConfig {
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
     pub gateway: Option<RawGateway>,
+    /// Who may call. Left out: everybody on this machine.
+    pub clients: Option<RawClients>,
     pub limits: RawLimits,
     pub store: RawStore,
     pub shutdown: RawShutdown,
@@ -60,6 +62,14 @@ pub struct RawAdmin {
 #[serde(deny_unknown_fields, default)]
 pub struct RawGateway {
     pub listen: Option<Listen>,
+}
+
+/// Who may call by TCP, and what.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawClients {
+    /// The list of clients, relative to the config file.
+    pub file: Option<PathBuf>,
 }
 
 /// How much a caller may ask of the process, whichever upstream it calls.
@@ -325,7 +335,7 @@ mod tests {
 
     #[test]
     fn p32_unknown_keys_are_mistakes_at_every_level() {
-        let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nstore.nope = 1\n\
+        let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nclients.nope = 1\nstore.nope = 1\n\
                     limits.nope = 1\n\
                     shutdown.nope = 1\n[upstream.x]\nnope = 1\nreplay.nope = 1\nlook.nope = 1\n\
                     refresh.nope = 1\nguard.nope = 1\ntls.nope = 1\ntimeouts.nope = 1\n\
