@@ -122,7 +122,8 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     // It ends with the refreshers.
     let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
-    let clients = config.clients.map(|clients| clients::follow(clients, &metrics, &stop_refreshers));
+    let clients =
+        config.clients.map(|clients| clients::follow(clients, &metrics, &stop_refreshers));
     let drain = Drain::default();
     let admin = Admin {
         readiness: readiness.clone(),
@@ -136,7 +137,8 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
     let callers = Limits { connections, request, gauge: metrics.callers() };
-    let blueprint = Arc::new(Blueprint { upstreams, clients, callers, metrics, drain: drain.clone() });
+    let blueprint =
+        Arc::new(Blueprint { upstreams, clients, callers, metrics, drain: drain.clone() });
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();

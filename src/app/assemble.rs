@@ -163,8 +163,7 @@ fn settings(
     hosts.push(vendor_host.clone());
     let guard = guard::Config {
         hosts,
-        methods: config.guard.methods,
-        paths: below(config.guard.paths),
+        allowed: config.guard.allowed.below(base_url.prefix()),
         token_endpoints: below(config.guard.token_endpoints),
     };
     let rule_names = rules.iter().map(|(_, rule)| rule.name());

@@ -22,10 +22,8 @@ pub(super) fn follow(
     let ClientsConfig { file, clients, files } = config;
     let names: Vec<String> = file.upstreams.iter().map(|known| known.name.clone()).collect();
     let roster = Arc::new(Roster::new(Clients::new(clients, &names, metrics)));
-    let counters = Counters {
-        ok: metrics.clients_reloads("ok"),
-        refused: metrics.clients_reloads("refused"),
-    };
+    let counters =
+        Counters { ok: metrics.clients_reloads("ok"), refused: metrics.clients_reloads("refused") };
     let (followed, metrics, stop) = (roster.clone(), metrics.clone(), stop.clone());
     tokio::spawn(stop.run_until_cancelled_owned(async move {
         let watch = Watch::new(files).await;

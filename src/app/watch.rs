@@ -67,7 +67,10 @@ impl Watch {
                 }
                 Err(reason) => {
                     counters.refused.inc();
-                    error!(reason, "{what} changed, and cannot be used: what was read before goes on");
+                    error!(
+                        reason,
+                        "{what} changed, and cannot be used: what was read before goes on"
+                    );
                 }
             }
         }

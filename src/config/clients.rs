@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::document::{Document, Report};
 use crate::proxy::clients;
+use crate::vendor::description::Description;
 
 use check::Checker;
 use raw::RawClients;
@@ -28,6 +29,8 @@ pub struct ClientsFile {
 #[derive(Clone, Debug)]
 pub struct KnownUpstream {
     pub name: String,
+    /// Whose presets it has.
+    pub vendor: Description,
     /// What stands before every path.
     pub base: String,
 }

@@ -1,6 +1,7 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+pub mod allow;
 mod clients;
 mod store;
 mod tls;

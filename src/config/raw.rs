@@ -238,8 +238,10 @@ pub struct RawGuard {
     pub allowed_hosts: Option<Vec<String>>,
     /// Left out: all.
     pub methods: Option<Vec<String>>,
-    /// Path patterns; left out: all.
+    /// Path patterns, each perhaps with a method before it; left out: all.
     pub paths: Option<Vec<String>>,
+    /// A list of the vendor's description, by its name.
+    pub preset: Option<String>,
     /// What a caller meets at the vendor's token endpoint.
     pub token_endpoint: Option<TokenEndpoint>,
 }

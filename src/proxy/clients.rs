@@ -13,7 +13,7 @@ use http::{HeaderValue, Method};
 use crate::headers::retain;
 use crate::telemetry::metrics::{ClientRequests, Metrics};
 
-use super::guard::AllowList;
+use super::guard::allow::AllowList;
 use super::peer::Peer;
 use credential::Credential;
 
@@ -129,7 +129,8 @@ impl Clients {
         // It may be the vendor's, if who calls is clear without it; but no key of ours goes there.
         if self.authorization_holds_key(headers) {
             let value = only(headers, AUTHORIZATION)?;
-            let client = value.and_then(|value| self.by_key(value)).ok_or(Refusal::Unknown)?.clone();
+            let client =
+                value.and_then(|value| self.by_key(value)).ok_or(Refusal::Unknown)?.clone();
             retain(headers, |name| name != AUTHORIZATION);
             return Ok(Some(client));
         }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
+use crate::config::parse::allow::{RawAllow, allow_list};
 use crate::config::raw::OneOrMore;
 use crate::config::secrets::SecretSource;
 use crate::document::{Document, Report, nearest};
 use crate::proxy::clients::{Config, KeyHash, certificate_name};
-use crate::proxy::guard::AllowList;
-use crate::vendor::operation::{Operation, method};
+use crate::proxy::guard::allow::AllowList;
 
 use super::raw::{RawClient, RawClients, RawGrant, RawKey};
 use super::{ClientsFile, KnownUpstream};
@@ -43,8 +43,7 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn clients(&mut self, raw: RawClients) -> Vec<Config> {
-        let clients: Vec<_> =
-            raw.into_iter().map(|(name, raw)| self.client(name, &raw)).collect();
+        let clients: Vec<_> = raw.into_iter().map(|(name, raw)| self.client(name, &raw)).collect();
         let keys = clients.iter().map(|client| client.keys.len()).sum::<usize>();
         if keys > MOST_KEYS {
             let problem = format!("{keys} keys are too many: every request is compared with all");
@@ -63,8 +62,9 @@ impl<'a> Checker<'a> {
             );
             self.report.push(self.document.mistake_at_key(&[&name], problem));
         }
-        let said = |key| self.document.has(&[&name, key]);
-        if !said("key") && !said("certificate") {
+        let keys = raw.key.as_ref().map(|keys| keys.iter().count());
+        let certificates = raw.certificate.as_ref().map(|names| names.iter().count());
+        if self.lacks(&name, "key", keys) && self.lacks(&name, "certificate", certificates) {
             let problem = format!("nobody can be `{name}`: it has neither key nor certificate");
             let mistake = self.document.mistake(&[&name], problem);
             self.report.push(mistake.help("key = { file = \"PATH\" }, or certificate = \"NAME\""));
@@ -77,6 +77,14 @@ impl<'a> Checker<'a> {
             Some(granted) => self.upstreams(&name, granted, admin),
         };
         Config { name, keys, certificates, admin, upstreams }
+    }
+
+    /// What was refused has been left out, and does not lack.
+    fn lacks(&self, client: &str, key: &str, read: Option<usize>) -> bool {
+        match read {
+            None => !self.document.has(&[client, key]),
+            Some(count) => count == 0 && self.report.is_empty(),
+        }
     }
 
     fn keys(&mut self, client: &str, raw: Option<&OneOrMore<RawKey>>) -> Vec<KeyHash> {
@@ -130,7 +138,8 @@ impl<'a> Checker<'a> {
             return None;
         }
         if !key.iter().all(u8::is_ascii_graphic) {
-            let problem = "a key has only visible ASCII characters, and no blanks: it is sent in a header";
+            let problem =
+                "a key has only visible ASCII characters, and no blanks: it is sent in a header";
             self.push(path, problem, NEW_KEY);
             return None;
         }
@@ -142,7 +151,10 @@ impl<'a> Checker<'a> {
         for (place, raw) in raw.into_iter().flat_map(OneOrMore::iter) {
             let path: Vec<&str> =
                 [client, "certificate"].into_iter().chain(place.as_deref()).collect();
-            if raw.is_empty() || !raw.bytes().all(|byte| byte.is_ascii_graphic()) || raw.contains('*') {
+            if raw.is_empty()
+                || !raw.bytes().all(|byte| byte.is_ascii_graphic())
+                || raw.contains('*')
+            {
                 let help = "a DNS or URI name of the certificate as it stands there: \
                             \"app.internal\", \"spiffe://prod/app\"";
                 self.push(&path, "this is no name of a certificate", help);
@@ -190,42 +202,14 @@ impl<'a> Checker<'a> {
         known.iter().map(grant).collect()
     }
 
-    fn allowed(&mut self, path: &[&str], raw: &RawGrant, upstream: &KnownUpstream) -> AllowList {
-        let mut allowed = AllowList::default();
-        if let Some(methods) = &raw.methods {
-            allowed = allowed.to_methods(self.each(path, "methods", methods, method));
-        }
-        if let Some(paths) = &raw.paths {
-            allowed = allowed.to(&self.each(path, "paths", paths, Operation::parse));
-        }
-        allowed.below(&upstream.base)
-    }
-
-    /// What each text of a list says. A list that lets nothing pass is a mistake.
-    fn each<T, E: std::fmt::Display>(
-        &mut self,
-        path: &[&str],
-        key: &str,
-        texts: &[String],
-        read: impl Fn(&str) -> Result<T, E>,
-    ) -> Vec<T> {
-        let mut found = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match read(text) {
-                Ok(one) => found.push(one),
-                Err(error) => {
-                    let index = index.to_string();
-                    let path = [path, &[key, &index]].concat();
-                    self.report.push(self.document.mistake(&path, error.to_string()));
-                }
-            }
-        }
-        if texts.is_empty() && self.report.is_empty() {
-            let path = [path, &[key]].concat();
-            let help = format!("leave `{key}` out if all are permitted");
-            self.push(&path, "an empty list permits nothing", &help);
-        }
-        found
+    fn allowed(&mut self, at: &[&str], raw: &RawGrant, upstream: &KnownUpstream) -> AllowList {
+        let raw = RawAllow {
+            methods: raw.methods.as_deref(),
+            paths: raw.paths.as_deref(),
+            preset: raw.preset.as_deref(),
+        };
+        let list = allow_list(self.document, &mut self.report, at, raw, &upstream.vendor);
+        list.below(&upstream.base)
     }
 
     fn push(&mut self, path: &[&str], problem: impl Into<String>, help: &str) {

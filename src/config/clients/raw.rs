@@ -37,6 +37,8 @@ pub(super) struct RawGrant {
     pub methods: Option<Vec<String>>,
     /// Path patterns, each with a method before it or not; left out: all.
     pub paths: Option<Vec<String>>,
+    /// A list of the vendor's description, by its name.
+    pub preset: Option<String>,
 }
 
 /// `"text"`, `{ sha256 = "…" }`, `{ env = "NAME" }` or `{ file = "path" }`.

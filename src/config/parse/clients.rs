@@ -29,6 +29,7 @@ impl Parser<'_> {
         }
         let known = upstreams.iter().map(|upstream| KnownUpstream {
             name: upstream.name.clone(),
+            vendor: upstream.vendor.clone(),
             base: upstream.base_url.prefix().to_owned(),
         });
         let file = ClientsFile { path: self.folder.join(file), upstreams: known.collect() };

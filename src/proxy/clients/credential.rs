@@ -106,9 +106,15 @@ mod tests {
         }
         let basic = Credential::read(b"basic bmFtZTphOmtleQ==").expect("a credential");
         assert!(!basic.is_of("nam") && !basic.is_of("name2") && !basic.is_of(""));
-        for text in
-            ["", "Bearer", "a:key", "Digest a:key", "Basic a:key", "Basic bmFtZQ==", "Bearer\ta:key"]
-        {
+        for text in [
+            "",
+            "Bearer",
+            "a:key",
+            "Digest a:key",
+            "Basic a:key",
+            "Basic bmFtZQ==",
+            "Bearer\ta:key",
+        ] {
             assert!(Credential::read(text.as_bytes()).is_none(), "{text}");
         }
     }
