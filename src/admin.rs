@@ -4,6 +4,8 @@
 pub mod status;
 
 use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ use status::Upstream;
 pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
+    /// Whose keys open it from another machine.
+    pub keys: Keys,
     pub upstreams: Vec<Upstream>,
     pub store: Arc<Store>,
     pub started: tokio::time::Instant,
@@ -41,15 +45,24 @@ pub struct Admin {
     pub any_address: bool,
 }
 
+/// Says whether a head holds the key of a client that may act from another machine.
+pub struct Keys(pub Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>);
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
 type Answer = Response<Full<Bytes>>;
 
 /// Serves until the drain has ended: readiness must be red while requests drain, and liveness
 /// green.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, as a rule: trying at once would only fill the log.
                     warn!(%error, "the admin address could not accept a connection");
@@ -63,7 +76,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let admin = admin.clone();
-                async move { Ok::<_, Infallible>(admin.answer(request).await) }
+                async move { Ok::<_, Infallible>(admin.answer(peer, request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -79,12 +92,15 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
 }
 
 impl Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Answer {
         if !self.may_call(request.headers()) {
             return text(StatusCode::FORBIDDEN, "not for web pages, nor by this name\n");
         }
         let (method, path) = (request.method(), request.uri().path());
         let reads = method == Method::GET || method == Method::HEAD;
+        if !reads && !self.may_act(peer, request.headers()) {
+            return text(StatusCode::FORBIDDEN, NOT_FROM_AFAR);
+        }
         match path {
             "/healthz" if reads => text(StatusCode::OK, "alive\n"),
             "/readyz" if reads => self.readyz(),
@@ -108,6 +124,11 @@ impl Admin {
             Some(Err(_)) => false,
         };
         known && !is_cross_site(headers)
+    }
+
+    /// Whoever is on this machine, and clients of whom the operator says so.
+    fn may_act(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
+        peer.ip().to_canonical().is_loopback() || (self.keys.0)(headers)
     }
 
     fn readyz(&self) -> Answer {
@@ -190,6 +211,9 @@ fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answ
 }
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+const NOT_FROM_AFAR: &str = "from another machine this needs `Authorization: Bearer KEY`, with the \
+                             key of a client that has `admin = true`\n";
 
 const INDEX: &str = "tokenward\n
 GET  /healthz                 200 while the process lives

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod callers_tls;
+mod clients;
 mod sockets;
 mod watch;
 
@@ -113,10 +114,10 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let stop_refreshers = CancellationToken::new();
     let mut shown = Vec::new();
     let workers = config.workers.unwrap_or_else(cores);
-    for upstream in config.upstreams {
+    for (place, upstream) in config.upstreams.into_iter().enumerate() {
         let name = upstream.name.clone();
         let hosts = bound.addresses.hosts_of(&name);
-        let assembled = assemble::upstream(upstream, hosts, &shared)?;
+        let assembled = assemble::upstream(place, upstream, hosts, &shared)?;
         upstreams.push(assembled.blueprint);
         shown.push(assembled.status);
         let stop = stop_refreshers.clone();
@@ -127,11 +128,14 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     // It ends with the refreshers.
     let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
+    let clients =
+        config.clients.map(|clients| clients::follow(clients, &metrics, &stop_refreshers));
     let drain = Drain::default();
     let admin_hosts = Hosts::of([&bound.addresses.admin]);
     let admin = Admin {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
+        keys: clients::admin_keys(clients.clone()),
         upstreams: shown,
         store,
         started,
@@ -145,7 +149,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         Some(files) => Some(callers_tls::start(files, &metrics, stop_refreshers.clone()).await?),
         None => None,
     };
-    let blueprint = Blueprint { upstreams, callers, tls, metrics, drain: drain.clone() };
+    let blueprint = Blueprint { upstreams, clients, callers, tls, metrics, drain: drain.clone() };
     let blueprint = Arc::new(blueprint);
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;

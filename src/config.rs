@@ -1,6 +1,7 @@
 //! The operator's file, read, checked and typed.
 
 mod builtin;
+pub mod clients;
 pub mod parse;
 pub mod raw;
 pub mod secrets;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::framing;
+use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
 use crate::proxy::tls as callers_tls;
 use crate::secret::Secret;
@@ -25,6 +27,8 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::Rules;
 use crate::vendor::template::Values;
 
+use clients::ClientsFile;
+
 /// Everything that a gateway is started with. It can hold no bad value.
 #[derive(Debug)]
 pub struct Config {
@@ -33,6 +37,8 @@ pub struct Config {
     pub admin_hosts: Vec<String>,
     /// One address for all upstreams.
     pub gateway: Option<ListenConfig>,
+    /// Who may call by TCP; `None`: everybody who can.
+    pub clients: Option<ClientsConfig>,
     /// What callers by TCP speak; `None`: plain HTTP.
     pub callers_tls: Option<callers_tls::Config>,
     pub limits: CallerLimits,
@@ -45,6 +51,15 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
+}
+
+/// The clients, and where they were read.
+#[derive(Clone, Debug)]
+pub struct ClientsConfig {
+    pub file: ClientsFile,
+    pub clients: Vec<Client>,
+    /// What was read for them.
+    pub files: Vec<PathBuf>,
 }
 
 /// An address to listen on.

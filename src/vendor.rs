@@ -2,6 +2,7 @@
 
 pub mod description;
 pub mod injection;
+pub mod operation;
 pub mod path;
 pub mod phrases;
 pub mod pointer;

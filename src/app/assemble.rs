@@ -48,8 +48,9 @@ pub(super) struct Assembled {
     pub(super) status: status::Upstream,
 }
 
-/// `own` are the hosts of the listeners that it is reached by.
+/// `place` is its own among all upstreams, `own` are the hosts of the listeners that it is reached by.
 pub(super) fn upstream(
+    place: usize,
     config: UpstreamConfig,
     own: Hosts,
     shared: &Shared,
@@ -68,7 +69,7 @@ pub(super) fn upstream(
         http2,
     };
     let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
-    let settings = Arc::new(settings(config, own, tokens.clone(), shared)?);
+    let settings = Arc::new(settings(place, config, own, tokens.clone(), shared)?);
     let status = status::Upstream {
         name: settings.name.clone(),
         vendor,
@@ -142,6 +143,7 @@ fn http2(config: &UpstreamConfig) -> Result<Option<pool::Http2>, StartError> {
 }
 
 fn settings(
+    place: usize,
     config: UpstreamConfig,
     own: Hosts,
     tokens: Tokens,
@@ -162,8 +164,7 @@ fn settings(
     let guard = guard::Config {
         hosts,
         any_address: own.any_address,
-        methods: config.guard.methods,
-        paths: below(config.guard.paths),
+        allowed: config.guard.allowed.below(base_url.prefix()),
         token_endpoints: below(config.guard.token_endpoints),
     };
     let rule_names = rules.iter().map(|(_, rule)| rule.name());
@@ -185,6 +186,7 @@ fn settings(
         shares_our_host,
         rules,
         name,
+        place,
     })
 }
 

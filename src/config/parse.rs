@@ -1,6 +1,8 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+pub mod allow;
+mod clients;
 mod listen;
 mod store;
 mod tls;
@@ -131,12 +133,14 @@ impl Parser<'_> {
         }
         let log = self.log(raw.log);
         let store = self.store(raw.store);
+        let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
         let upstreams: Vec<_> = raw
             .upstream
             .into_iter()
             .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway, clients))
             .collect();
+        let clients = self.clients(raw.clients, &names, &upstreams);
         let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
         let shared = gateway.iter().map(|gateway| gateway.address.clone());
         taken.extend(shared.map(|address| ("gateway.listen".to_owned(), address)));
@@ -159,6 +163,7 @@ impl Parser<'_> {
                 .map(|host| host_name(host))
                 .collect(),
             gateway,
+            clients,
             callers_tls,
             limits: self.limits(&raw.limits),
             store: store?,

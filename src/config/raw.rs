@@ -18,7 +18,7 @@ use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
 
 pub use listening::{RawClientsTls, RawSocket};
-pub use one_or_more::OneOrMore;
+pub use one_or_more::{Described, OneOrMore};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -249,8 +249,10 @@ pub struct RawGuard {
     pub allowed_hosts: Option<Vec<String>>,
     /// Left out: all.
     pub methods: Option<Vec<String>>,
-    /// Path patterns; left out: all.
+    /// Path patterns, each perhaps with a method before it; left out: all.
     pub paths: Option<Vec<String>>,
+    /// A list of the vendor's description, by its name.
+    pub preset: Option<String>,
     /// What a caller meets at the vendor's token endpoint.
     pub token_endpoint: Option<TokenEndpoint>,
 }

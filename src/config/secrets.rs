@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 use zeroize::Zeroizing;
 
+use crate::config::raw::Described;
 use crate::secret::Secret;
 
 /// `"text"`, `{ env = "NAME" }` or `{ file = "path" }`.
@@ -75,6 +76,10 @@ impl SecretSource {
     }
 }
 
+impl Described for SecretSource {
+    const WHAT: &str = "\"text\", { env = \"NAME\" } or { file = \"path\" }";
+}
+
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SecretSource, D::Error> {
         deserializer.deserialize_any(SourceVisitor)
@@ -95,7 +100,7 @@ impl<'de> Visitor<'de> for SourceVisitor {
     type Value = SecretSource;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"text\", { env = \"NAME\" } or { file = \"path\" }")
+        f.write_str(SecretSource::WHAT)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<SecretSource, E> {

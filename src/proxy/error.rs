@@ -7,7 +7,7 @@ use crate::telemetry::metrics::Limit;
 use crate::token::NoToken;
 use crate::upstream::pool::SendError;
 
-use super::guard::Refusal;
+use super::{clients, guard::Refusal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
@@ -30,6 +30,9 @@ pub enum ProxyError {
     /// The caller's, or the operator's list is too narrow.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// The caller's: it is nobody we know, or not for this. Or the operator's list is too narrow.
+    #[error("{0}")]
+    Client(#[from] clients::Refusal),
     /// The caller's: the vendor has not got the whole of it, and has not answered.
     #[error("the body of this request broke off")]
     BodyBroken,
@@ -77,6 +80,14 @@ impl ProxyError {
             Self::TooManyRequests { .. } | Self::Malformed(Fault::Connections) => {
                 Some(RETRY_WHEN_BUSY)
             }
+            _ => None,
+        }
+    }
+
+    /// Why whoever calls was refused.
+    pub fn client(&self) -> Option<clients::Refusal> {
+        match self {
+            Self::Client(refusal) => Some(*refusal),
             _ => None,
         }
     }

@@ -1,11 +1,15 @@
 //! Who may call what: checked before a byte leaves.
 
+pub mod allow;
+
 use http::{HeaderMap, Method, header};
 use prometheus::IntCounter;
 
 use crate::headers::{host_name, is_address, is_cross_site};
 use crate::telemetry::metrics::Metrics;
 use crate::vendor::path::PathPattern;
+
+use allow::{AllowList, Unlisted};
 
 /// What one upstream allows.
 #[derive(Clone, Debug, Default)]
@@ -14,10 +18,7 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// And by any address of a machine.
     pub any_address: bool,
-    /// Empty: all.
-    pub methods: Vec<Method>,
-    /// Empty: all.
-    pub paths: Vec<PathPattern>,
+    pub allowed: AllowList,
     /// The vendor's own token endpoints: closed.
     pub token_endpoints: Vec<PathPattern>,
 }
@@ -43,9 +44,15 @@ pub enum Refusal {
          token that all share"
     )]
     TokenEndpoint,
-    #[error("this method is not among guard.methods")]
+    #[error(
+        "this may not be called with this method: the lists of the upstream (guard.methods, \
+         guard.paths, guard.preset) do not have it"
+    )]
     Method,
-    #[error("this path is not among guard.paths")]
+    #[error(
+        "this path is not on the lists of the upstream (guard.paths, guard.preset), or not in \
+         every way in which a server might read it"
+    )]
     Path,
 }
 
@@ -74,7 +81,7 @@ impl Guard {
     }
 
     fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { hosts, methods, paths, token_endpoints, .. } = &self.config;
+        let Config { hosts, allowed, token_endpoints, .. } = &self.config;
         // HTTP/1.0 programs send no Host; browsers always do.
         if let Some(host) = headers.get(header::HOST) {
             let host = host.to_str().map_err(|_| Refusal::Host)?;
@@ -90,13 +97,10 @@ impl Guard {
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
-        if !methods.is_empty() && !methods.contains(method) {
-            return Err(Refusal::Method);
-        }
-        if !paths.is_empty() && !paths.iter().any(|pattern| pattern.surely_matches(path)) {
-            return Err(Refusal::Path);
-        }
-        Ok(())
+        allowed.admits(method, path).map_err(|unlisted| match unlisted {
+            Unlisted::Method => Refusal::Method,
+            Unlisted::Path => Refusal::Path,
+        })
     }
 }
 
@@ -149,15 +153,16 @@ fn is_host(authority: &str, known: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vendor::operation::Operation;
 
     fn guard() -> Guard {
-        let pattern = |text| PathPattern::new(text).expect("a pattern");
+        let paths = ["/openapi/*", "/oauth2/*"].map(|text| Operation::parse(text).expect("it"));
+        let allowed = AllowList::default().to_methods(vec![Method::GET, Method::POST]).to(&paths);
         let config = Config {
             hosts: vec!["localhost".into(), "127.0.0.1".into(), "[::1]".into()],
             any_address: false,
-            methods: vec![Method::GET, Method::POST],
-            paths: vec![pattern("/openapi/*"), pattern("/oauth2/*")],
-            token_endpoints: vec![pattern("/oauth2/token")],
+            allowed,
+            token_endpoints: vec![PathPattern::new("/oauth2/token").expect("a pattern")],
         };
         let metrics = Metrics::new("0", "test").expect("metrics");
         Guard::new(config, &metrics)

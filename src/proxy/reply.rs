@@ -81,6 +81,9 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::Refused(refusal) => {
             (StatusCode::FORBIDDEN, refusal.kind(), "Refused by the gateway")
         }
+        ProxyError::Client(refusal) => {
+            (StatusCode::FORBIDDEN, refusal.kind(), "Refused by the gateway")
+        }
         ProxyError::NoToken { source, .. } => {
             let kind = match source.kind {
                 NoTokenKind::Unavailable => "no-token",

@@ -36,6 +36,8 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Settings {
     pub name: String,
+    /// Its place among all upstreams.
+    pub place: usize,
     /// The vendor's host, as [`host_name`] spells it.
     pub vendor_host: String,
     /// The vendor runs on this machine, as a simulated one does: a `Host` cannot tell whether the

@@ -6,27 +6,31 @@
 //! of HTTP.
 
 mod callers;
+mod clients;
 mod held;
 mod limits;
 mod requests;
 mod store;
+mod token;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use callers::{Handshake, HandshakeMetrics};
+pub use clients::ClientRequests;
 pub use held::Held;
 pub use limits::{Limit, Limits};
 pub use requests::Requests;
 pub use store::StoreMetrics;
+pub use token::TokenMetrics;
 
 use callers::CallerFamilies;
+use clients::ClientMetrics;
 
 /// All metric families of the process.
 #[derive(Debug)]
@@ -52,6 +56,7 @@ pub struct Metrics {
     limits: IntCounterVec,
     connections: IntGaugeVec,
     callers: CallerFamilies,
+    clients: ClientMetrics,
     reloads: IntCounterVec,
     store: StoreMetrics,
     lock_wait: GaugeVec,
@@ -78,21 +83,6 @@ pub struct RequestMetrics {
     pub limits: Limits,
     pub connections_active: IntGauge,
     pub connections_idle: IntGauge,
-}
-
-/// One upstream's handles for its token's life.
-#[derive(Debug)]
-pub struct TokenMetrics {
-    upstream: String,
-    refreshes: IntCounterVec,
-    pub duration: Histogram,
-    pub generation: IntGauge,
-    pub expiry: IntGauge,
-    pub last_success: IntGauge,
-    pub early_deaths: IntCounter,
-    pub lock_wait: Gauge,
-    budget_remaining: OnceLock<IntGauge>,
-    budget_family: IntGaugeVec,
 }
 
 // === impl Metrics ===
@@ -193,6 +183,7 @@ impl Metrics {
                 &["upstream", "state"],
             )?,
             callers: CallerFamilies::new()?,
+            clients: ClientMetrics::new()?,
             reloads: counter(
                 "tokenward_config_reloads_total",
                 "Files that changed and were read again.",
@@ -240,8 +231,8 @@ impl Metrics {
             Box::new(self.reloads.clone()),
             Box::new(self.lock_wait.clone()),
         ];
-        let callers = self.callers.families();
-        for family in families.into_iter().chain(self.store.families()).chain(callers) {
+        let parts = self.clients.families().into_iter().chain(self.store.families());
+        for family in families.into_iter().chain(parts).chain(self.callers.families()) {
             self.registry.register(family)?;
         }
         let build = GaugeVec::new(
@@ -325,6 +316,16 @@ impl Metrics {
         self.reloads.with_label_values(&[outcome])
     }
 
+    /// The handles of one client, at upstreams of these names in their order.
+    pub fn requests_of_client(&self, client: &str, upstreams: &[String]) -> ClientRequests {
+        self.clients.requests_of(client, upstreams)
+    }
+
+    /// Counts readings of a changed list of clients; `outcome` is `ok` or `refused`.
+    pub fn clients_reloads(&self, outcome: &str) -> IntCounter {
+        self.clients.reloads(outcome)
+    }
+
     /// The handles of the token store.
     pub fn store(&self) -> StoreMetrics {
         self.store.clone()
@@ -346,31 +347,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
-    }
-}
-
-// === impl TokenMetrics ===
-
-impl TokenMetrics {
-    /// An upstream without a cap has no such gauge: 0 would be an alarm.
-    pub fn budget_left(&self, left: u32) {
-        let gauge = self
-            .budget_remaining
-            .get_or_init(|| self.budget_family.with_label_values(&[self.upstream.as_str()]));
-        gauge.set(i64::from(left));
-    }
-
-    pub fn refreshed(&self, reason: &str, outcome: &str, took: Duration) {
-        self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
-        // Nothing was tried, so nothing took time.
-        if outcome != "budget" && outcome != "store" {
-            self.duration.observe(took.as_secs_f64());
-        }
-    }
-
-    /// A token that another process has had was taken over.
-    pub fn adopted(&self, reason: &str, outcome: &str) {
-        self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::document::{Document, Report};
 use crate::units::BaseUrl;
 
 use super::injection::Inject;
+use super::operation::Operation;
 use super::path::PathPattern;
 use super::pointer::Pointer;
 use super::rules::Rule;
@@ -40,6 +41,8 @@ pub struct Description {
     pub token_endpoints: Vec<PathPattern>,
     /// Paths whose requests are never sent a second time.
     pub never_resend: Vec<PathPattern>,
+    /// Allow-lists by their names, for operators to choose from.
+    pub presets: BTreeMap<String, Vec<Operation>>,
     /// What a refresh does to the access token before it.
     pub old_access_token: OldToken,
     pub limits: Limits,

@@ -37,11 +37,16 @@ impl PathPattern {
     /// Whether `path` matches both as it stands and in its canonical form: for lists of what is
     /// allowed.
     pub fn surely_matches(&self, path: &str) -> bool {
+        self.matches(Certain::of(path).as_ref())
+    }
+
+    /// The same for a path that was looked at before; `None` is one of which nothing is certain.
+    pub fn matches(&self, path: Option<&Certain<'_>>) -> bool {
         let matches = |pattern: &str, path: &str| glob(pattern.as_bytes(), path.as_bytes(), u8::eq);
-        let plain = canonical(path);
+        let Some(Certain { path, plain }) = path else { return self.text == "*" };
         let slash = self.without_slash().filter(|_| path.ends_with('/'));
         matches(&self.text, path)
-            && (matches(&self.text, &plain) || slash.is_some_and(|bare| matches(bare, &plain)))
+            && (matches(&self.text, plain) || slash.is_some_and(|bare| matches(bare, plain)))
     }
 
     /// The same pattern for an API whose paths all begin with `base`. An allow-list below a base
@@ -60,6 +65,23 @@ impl PathPattern {
 
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+/// What is beyond doubt in a path.
+#[derive(Debug)]
+pub struct Certain<'a> {
+    path: &'a str,
+    plain: Cow<'a, str>,
+}
+
+impl<'a> Certain<'a> {
+    pub fn of(path: &'a str) -> Option<Self> {
+        Some(Self { path, plain: canonical(path) })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.plain
     }
 }
 

@@ -141,12 +141,6 @@ impl Parser<'_> {
         if ca.is_none() && crl.is_some() {
             self.note(&["clients", "tls", "client_crl"], "this needs `client_ca` beside it");
         }
-        if ca.is_some() && raw.file.is_none() {
-            let problem = "nothing says which certificates of this authority may call";
-            let mistake = self.document.mistake(&["clients", "tls", "client_ca"], problem);
-            let help = "name them in a file, by `file = \"clients.toml\"` in the table `[clients]`";
-            self.report.push(mistake.help(help));
-        }
         let (cert, key) = own?;
         let config = tls::Config { cert, key, client_ca: ca, client_crl: crl };
         match config.read() {

@@ -32,7 +32,7 @@ fn p32_the_least_config_has_careful_defaults() {
     assert_eq!((upstream.look_limit, upstream.replay_limit), (64 << 10, 1 << 20));
     assert_eq!(upstream.refresh.limits.per_day, 300);
     assert_eq!(upstream.refresh.schedule.margin, Duration::from_secs(300));
-    assert!(upstream.seed.is_none() && upstream.guard.methods.is_empty());
+    assert!(upstream.seed.is_none() && upstream.guard.allowed.is_open());
 }
 
 #[test]
@@ -210,4 +210,17 @@ fn p32_mistakes_in_a_redis_store_are_shown_without_its_password() {
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+#[test]
+fn p21_the_list_of_clients_is_read_with_the_config() {
+    for (more, expected) in [
+        ("[clients]\n", "tokenward.toml:1:2: error: `clients.file` is missing"),
+        ("[clients]\nfile = \"none.toml\"\n", "none.toml:1:1: error: the file cannot be read"),
+        ("[clients]\nfiel = \"c\"\n", "did you mean `file`?"),
+    ] {
+        let shown = mistake(&format!("{more}{ADS}"));
+        assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+    }
+    assert!(parse(ADS).is_ok_and(|config| config.clients.is_none()));
 }

@@ -3,8 +3,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::Method;
-
 use crate::config::raw::{RawClients, RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
@@ -20,6 +18,7 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::{RawRule, Rule, Rules};
 use crate::vendor::template::Values;
 
+use super::allow::{RawAllow, allow_list};
 use super::listen::Written;
 use super::{LOOK_LIMIT, Parser, built_in_names, looks_like_path};
 
@@ -59,7 +58,7 @@ impl Parser<'_> {
         let (credentials, seed) = self.credentials(name, &vendor, &raw.credentials);
         let rules = self.rules(name, raw.reject, &vendor);
         let mut never_resend = vendor.never_resend.clone();
-        never_resend.extend(self.patterns(name, "replay", "never", raw.replay.never.as_deref()));
+        never_resend.extend(self.never_resend(name, raw.replay.never.as_deref()));
         let guard = self.guard(name, &raw.guard, &vendor);
         let timeouts = Timeouts {
             connect: raw.timeouts.connect.map_or(CONNECT, Duration::from),
@@ -216,42 +215,29 @@ impl Parser<'_> {
             let problem = "emulating the token endpoint is not in this version: take \"refuse\"";
             self.note(&["upstream", upstream, "guard", "token_endpoint"], problem);
         }
-        let mut methods = Vec::new();
-        for (index, text) in raw.methods.iter().flatten().enumerate() {
-            let path = ["upstream", upstream, "guard", "methods", &index.to_string()];
-            match Method::from_bytes(text.as_bytes()) {
-                // Methods differ by letter case: this one would let nothing pass.
-                Ok(_) if text.bytes().any(|byte| byte.is_ascii_lowercase()) => {
-                    self.note(&path, "methods are written in capitals");
-                }
-                Ok(method) => methods.push(method),
-                Err(_) => self.note(&path, "this is not a method"),
-            }
-        }
+        let lists = RawAllow {
+            methods: raw.methods.as_deref(),
+            paths: raw.paths.as_deref(),
+            preset: raw.preset.as_deref(),
+        };
+        let at = ["upstream", upstream, "guard"];
         let hosts = raw.allowed_hosts.iter().flatten();
         guard::Config {
             hosts: hosts.map(|host| host_name(host)).collect(),
             // Where it listens is known when it does.
             any_address: false,
-            methods,
-            paths: self.patterns(upstream, "guard", "paths", raw.paths.as_deref()),
+            allowed: allow_list(self.document, self.report, &at, lists, vendor),
             token_endpoints: vendor.token_endpoints.clone(),
         }
     }
 
-    fn patterns(
-        &mut self,
-        upstream: &str,
-        table: &str,
-        key: &str,
-        raw: Option<&[String]>,
-    ) -> Vec<PathPattern> {
+    fn never_resend(&mut self, upstream: &str, raw: Option<&[String]>) -> Vec<PathPattern> {
         let mut patterns = Vec::new();
         for (index, text) in raw.unwrap_or_default().iter().enumerate() {
             match PathPattern::new(text) {
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => {
-                    let path = ["upstream", upstream, table, key, &index.to_string()];
+                    let path = ["upstream", upstream, "replay", "never", &index.to_string()];
                     self.note(&path, error.to_string());
                 }
             }

@@ -23,6 +23,7 @@ pub(super) struct Description {
     pub(super) reject: Option<Vec<RawRule>>,
     pub(super) token_endpoints: Option<Vec<String>>,
     pub(super) never_resend: Option<Vec<String>>,
+    pub(super) presets: Option<BTreeMap<String, Vec<String>>>,
     pub(super) old_access_token: Option<OldToken>,
     pub(super) limits: Option<Limits>,
     pub(super) envelope: Option<Envelope>,

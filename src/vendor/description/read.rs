@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::super::injection::{Inject, Place};
+use super::super::operation::Operation;
 use super::super::path::PathPattern;
 use super::super::pointer::Pointer;
 use super::super::rules::{RawRule, Rule};
@@ -40,6 +41,7 @@ impl Reader<'_> {
         let token_endpoints =
             self.patterns("token_endpoints", &raw.token_endpoints.unwrap_or_default());
         let never_resend = self.patterns("never_resend", &raw.never_resend.unwrap_or_default());
+        let presets = self.presets(raw.presets.unwrap_or_default());
         let limits = self.limits(&raw.limits.unwrap_or_default());
         let envelope = raw.envelope.unwrap_or_default();
         let name = self.required(&["name"], raw.name);
@@ -59,6 +61,7 @@ impl Reader<'_> {
             rules,
             token_endpoints,
             never_resend,
+            presets,
             old_access_token: raw.old_access_token.unwrap_or(OldToken::Dies),
             limits: limits?,
             envelope: Envelope { code: envelope.code, message: envelope.message },
@@ -202,6 +205,26 @@ impl Reader<'_> {
             }
         }
         patterns
+    }
+
+    fn presets(&mut self, raw: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<Operation>> {
+        let mut presets = BTreeMap::new();
+        for (name, entries) in raw {
+            if entries.is_empty() {
+                self.note(&["presets", &name], "an empty list lets nothing pass");
+            }
+            let mut operations = Vec::new();
+            for (index, text) in entries.iter().enumerate() {
+                match Operation::parse(text) {
+                    Ok(operation) => operations.push(operation),
+                    Err(error) => {
+                        self.note(&["presets", &name, &index.to_string()], error.to_string());
+                    }
+                }
+            }
+            presets.insert(name, operations);
+        }
+        presets
     }
 
     fn limits(&mut self, raw: &raw::Limits) -> Option<Limits> {

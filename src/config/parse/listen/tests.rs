@@ -115,7 +115,7 @@ fn p32_files_of_callers_tls_are_tried_and_mistakes_stand_at_their_key() {
     let unnamed = tls("cert = \"ours.pem\"\nkey = \"ours.key\"\nclient_ca = \"other.pem\"")
         .replace("file = \"clients.toml\"", "");
     let shown = folder.mistake(&unnamed, LOCAL);
-    assert!(shown.contains("nothing says which certificates"), "{shown}");
+    assert!(shown.contains("`clients.file` is missing"), "{shown}");
 
     let good = tls("cert = \"ours.pem\"\nkey = \"ours.key\"\nclient_ca = \"other.pem\"");
     assert_eq!(folder.good(&good, LOCAL).warnings, [""; 0]);
