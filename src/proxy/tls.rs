@@ -65,7 +65,7 @@ impl Config {
             other => cert.bad(format!("the certificate and its key cannot be used ({other})")),
         });
         let mut server = server?;
-        server.alpn_protocols = Protocol::ALL.map(|protocol| protocol.name().to_vec()).into();
+        server.alpn_protocols = Protocol::names();
         if self.client_ca.is_some() {
             // A session that is resumed is not asked for its certificate again, which may have
             // ended or been revoked since.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use rustls::server::{Acceptor, ServerConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -121,8 +122,8 @@ impl Terminator {
 /// all handshakes that share these turns, before whatever else is ready has its turn.
 async fn in_turn<F: Future + Unpin>(turns: &Semaphore, mut steps: F) -> F::Output {
     loop {
-        // The turn of the one before has ended, so this one comes after all that is ready by now.
         let turn = turns.acquire().await;
+        yield_now().await;
         let step = poll_fn(|cx| Poll::Ready(Pin::new(&mut steps).poll(cx))).await;
         drop(turn);
         if let Poll::Ready(made) = step {
@@ -152,19 +153,18 @@ impl<I> From<io::Error> for Broken<I> {
 // === impl Protocol ===
 
 impl Protocol {
-    /// The one that is liked best comes first.
-    pub(super) const ALL: [Self; 2] = [Self::Http2, Self::Http1];
+    /// By their names in ALPN; the one that is liked best comes first.
+    const NAMES: [(&[u8], Self); 3] =
+        [(b"h2", Self::Http2), (b"http/1.1", Self::Http1), (b"http/1.0", Self::Http1)];
 
-    pub(super) fn name(self) -> &'static [u8] {
-        match self {
-            Self::Http2 => b"h2",
-            Self::Http1 => b"http/1.1",
-        }
+    pub(super) fn names() -> Vec<Vec<u8>> {
+        Self::NAMES.iter().map(|(name, _)| name.to_vec()).collect()
     }
 
     fn of(connection: &ServerConnection) -> Option<Self> {
         let agreed = connection.alpn_protocol()?;
-        Self::ALL.into_iter().find(|protocol| protocol.name() == agreed)
+        let known = Self::NAMES.iter().find(|(name, _)| *name == agreed);
+        known.map(|(_, protocol)| *protocol)
     }
 }
 
@@ -199,7 +199,7 @@ const AT_ONCE: usize = 1;
 mod tests {
     use std::cell::RefCell;
 
-    use tokio::task::{LocalSet, spawn_local, yield_now};
+    use tokio::task::{LocalSet, spawn_local};
 
     use super::*;
 

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::config::{Config, parse};
 use crate::document::Document;
@@ -13,15 +14,20 @@ impl Folder {
             let made = rcgen::generate_simple_self_signed([format!("{name}.test")]);
             let rcgen::CertifiedKey { cert, signing_key } = made.expect("a certificate");
             fs::write(folder.path().join(format!("{name}.pem")), cert.pem()).expect("written");
-            let key = folder.path().join(format!("{name}.key"));
-            fs::write(&key, signing_key.serialize_pem()).expect("written");
-            let private = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
-            fs::set_permissions(key, private).expect("a file of ours");
+            let key = signing_key.serialize_pem();
+            fs::write(folder.path().join(format!("{name}.key")), key).expect("written");
         }
         fs::write(folder.path().join("text.pem"), "hello").expect("written");
         let client = "[billing]\nkey = \"0123456789abcdef0123456789abcdef\"\n";
         fs::write(folder.path().join("clients.toml"), client).expect("written");
-        Self(folder)
+        let folder = Self(folder);
+        ["ours.key", "other.key", "clients.toml"].map(|name| folder.set_mode(name, 0o600));
+        folder
+    }
+
+    fn set_mode(&self, name: &str, mode: u32) {
+        let path = self.0.path().join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a file of ours");
     }
 
     fn parse(&self, top: &str, listen: &str) -> Result<Config, String> {
@@ -85,8 +91,8 @@ fn p32_files_of_callers_tls_are_tried_and_mistakes_stand_at_their_key() {
     let folder = Folder::new();
     let tls = |keys: &str| format!("[clients]\nfile = \"clients.toml\"\n[clients.tls]\n{keys}");
     for (keys, place, problem) in [
-        ("cert = \"ours.pem\"", "3:1", "both `cert` and `key`"),
-        ("client_ca = \"other.pem\"", "3:1", "which needs `cert` and `key`"),
+        ("cert = \"ours.pem\"", "3:10", "both `cert` and `key`"),
+        ("client_ca = \"other.pem\"", "3:10", "which needs `cert` and `key`"),
         ("cert = \"none.pem\"\nkey = \"ours.key\"", "4:8", "none.pem: cannot be read"),
         ("cert = \"text.pem\"\nkey = \"ours.key\"", "4:8", "no certificate in PEM"),
         ("cert = \"ours.pem\"\nkey = \"text.pem\"", "5:7", "no private key in PEM"),
@@ -119,9 +125,7 @@ fn p32_files_of_callers_tls_are_tried_and_mistakes_stand_at_their_key() {
 
     let good = tls("cert = \"ours.pem\"\nkey = \"ours.key\"\nclient_ca = \"other.pem\"");
     assert_eq!(folder.good(&good, LOCAL).warnings, [""; 0]);
-    let key = folder.0.path().join("ours.key");
-    let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
-    fs::set_permissions(key, open).expect("a file of ours");
+    folder.set_mode("ours.key", 0o644);
     let warnings = folder.good(&good, LOCAL).warnings;
     assert!(warnings[0].contains("ours.key can be read by others"), "{warnings:?}");
 }
