@@ -5,7 +5,7 @@ pub mod status;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,13 @@ pub struct Admin {
 
 /// Says whether a head holds the key of a client that may act from another machine.
 pub struct Keys(pub Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>);
+
+impl Keys {
+    /// Whoever is on this machine needs none.
+    fn open(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        peer.to_canonical().is_loopback() || (self.0)(headers)
+    }
+}
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +103,7 @@ impl Admin {
         }
         let (method, path) = (request.method(), request.uri().path());
         let reads = method == Method::GET || method == Method::HEAD;
-        if !reads && !self.may_act(peer, request.headers()) {
+        if !reads && !self.keys.open(peer.ip(), request.headers()) {
             return text(StatusCode::FORBIDDEN, NOT_FROM_AFAR);
         }
         match path {
@@ -122,11 +129,6 @@ impl Admin {
             Some(Err(_)) => false,
         };
         known && !is_cross_site(headers)
-    }
-
-    /// Whoever is on this machine, and clients of whom the operator says so.
-    fn may_act(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
-        peer.ip().to_canonical().is_loopback() || (self.keys.0)(headers)
     }
 
     fn readyz(&self) -> Answer {
@@ -220,3 +222,29 @@ GET  /metrics                 for Prometheus
 GET  /status                  tokens, ends, budgets, last refreshes, the store (JSON)
 POST /-/refresh/{upstream}    a new token now
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p21_only_whoever_is_here_or_has_a_key_may_act() {
+        let keys = Keys(Box::new(|headers| headers.contains_key("x-key")));
+        let (nothing, mut key) = (HeaderMap::new(), HeaderMap::new());
+        key.insert("x-key", HeaderValue::from_static("1"));
+        for (peer, is_here) in [
+            ("127.0.0.1", true),
+            ("127.8.8.8", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("0.0.0.0", false),
+            ("::ffff:10.0.0.1", false),
+            ("fe80::1", false),
+        ] {
+            let peer: IpAddr = peer.parse().expect("an address");
+            assert_eq!(keys.open(peer, &nothing), is_here, "{peer}");
+            assert!(keys.open(peer, &key), "{peer}");
+        }
+    }
+}

@@ -6,6 +6,8 @@ mod support;
 mod back_pressure;
 mod broken_answers;
 mod clients;
+mod clients_changes;
+mod clients_keys;
 mod commands;
 mod crash;
 mod drain;

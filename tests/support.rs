@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod bulk;
 pub mod caller;
+pub mod clients;
 pub mod differential;
 pub mod front;
 pub mod h2;
