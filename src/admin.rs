@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -21,8 +21,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::{debug, warn};
 
+use crate::browsers::{self, Hosts, Pages, Stranger};
 use crate::drain::Drain;
-use crate::headers::{host_name, is_cross_site};
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::store::Store;
@@ -39,8 +39,8 @@ pub struct Admin {
     pub upstreams: Vec<Upstream>,
     pub store: Arc<Store>,
     pub started: tokio::time::Instant,
-    /// Names by which it may be called.
-    pub hosts: Vec<String>,
+    /// By which it may be called.
+    pub hosts: Hosts,
 }
 
 /// Says whether a head holds the key of a client that may act from another machine.
@@ -98,11 +98,12 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
 
 impl Admin {
     async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Answer {
-        if !self.may_call(request.headers()) {
-            return text(StatusCode::FORBIDDEN, "not for web pages, nor by this name\n");
-        }
         let (method, path) = (request.method(), request.uri().path());
         let reads = method == Method::GET || method == Method::HEAD;
+        let pages = if reads { Pages::Own } else { Pages::None };
+        if let Err(stranger) = browsers::judge(&self.hosts, request.headers(), pages) {
+            return self.refuse(stranger);
+        }
         if !reads && !self.keys.open(peer.ip(), request.headers()) {
             return text(StatusCode::FORBIDDEN, NOT_FROM_AFAR);
         }
@@ -121,14 +122,13 @@ impl Admin {
         }
     }
 
-    fn may_call(&self, headers: &HeaderMap) -> bool {
-        let host = headers.get(HOST).map(|host| host.to_str().map(host_name));
-        let known = match host {
-            None => true,
-            Some(Ok(host)) => self.hosts.is_empty() || self.hosts.contains(&host),
-            Some(Err(_)) => false,
+    fn refuse(&self, stranger: Stranger) -> Answer {
+        let (reason, why) = match stranger {
+            Stranger::Host => ("host", "not by this name: `admin.allowed_hosts` adds one\n"),
+            Stranger::Browser => ("browser", "not for web pages, nor for browsers to change\n"),
         };
-        known && !is_cross_site(headers)
+        self.metrics.guard_refusals(reason).inc();
+        text(StatusCode::FORBIDDEN, why)
     }
 
     fn readyz(&self) -> Answer {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
+use crate::browsers::Hosts;
 use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
@@ -132,7 +133,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         upstreams: shown,
         store,
         started,
-        hosts: admin_hosts(&bound.addresses),
+        hosts: Hosts::of(bound.addresses.admin).and(config.admin_hosts),
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
@@ -229,14 +230,6 @@ pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartEr
         }
     };
     Ok(store.sealed(Vault::new(&config.keys)))
-}
-
-/// The admin address answers to its own names; when it is bound to all addresses, to any.
-fn admin_hosts(addresses: &Addresses) -> Vec<String> {
-    match &addresses.admin {
-        admin if admin.ip().is_unspecified() => Vec::new(),
-        admin => sockets::names_of(admin),
-    }
 }
 
 /// Host, process and a number drawn by lot: containers share names and process ids.

@@ -5,6 +5,7 @@ mod support;
 
 mod back_pressure;
 mod broken_answers;
+mod browser;
 mod clients;
 mod clients_changes;
 mod clients_keys;
@@ -50,6 +51,7 @@ mod shutdown;
 mod single_flight;
 mod smuggling;
 mod store_health;
+mod strangers;
 mod streaming;
 mod third_vendor;
 mod tls;

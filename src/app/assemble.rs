@@ -8,8 +8,8 @@ use http::uri::Authority;
 
 use crate::admin::status;
 use crate::body::replay;
+use crate::browsers::{Host, Hosts};
 use crate::config::UpstreamConfig;
-use crate::headers::host_name;
 use crate::proxy::guard::{self, Guard};
 use crate::proxy::inspect::LookLimits;
 use crate::proxy::route::Settings;
@@ -52,7 +52,7 @@ pub(super) struct Assembled {
 pub(super) fn upstream(
     place: usize,
     config: UpstreamConfig,
-    own_hosts: Vec<String>,
+    own_hosts: Hosts,
     shared: &Shared,
 ) -> Result<Assembled, StartError> {
     let plain = config.base_url.scheme() == Scheme::Http;
@@ -145,22 +145,22 @@ fn http2(config: &UpstreamConfig) -> Result<Option<pool::Http2>, StartError> {
 fn settings(
     place: usize,
     config: UpstreamConfig,
-    own_hosts: Vec<String>,
+    own_hosts: Hosts,
     tokens: Tokens,
     shared: &Shared,
 ) -> Result<Settings, StartError> {
     let authority = HeaderValue::from_str(config.identity.authority());
     let authority = authority.map_err(|_| bad_host(&config))?;
+    let vendor_host: Host = config.identity.authority().parse().map_err(|_| bad_host(&config))?;
+    let vendor_host = vendor_host.at_any_port();
     let UpstreamConfig { name, base_url, identity, vendor, rules, timeouts, .. } = config;
-    let vendor_host = host_name(identity.authority());
     // The patterns are the vendor's paths; requests have the base before them.
     let below = |patterns: Vec<PathPattern>| -> Vec<PathPattern> {
         patterns.iter().map(|pattern| pattern.below(base_url.prefix())).collect()
     };
-    let shares_our_host = own_hosts.contains(&vendor_host);
-    let mut hosts = config.guard.hosts;
-    hosts.extend(own_hosts);
-    hosts.push(vendor_host.clone());
+    let shares_our_host = own_hosts.knows(identity.authority());
+    let mut hosts = config.guard.hosts.and(own_hosts);
+    hosts.extend([vendor_host.clone()]);
     let guard = guard::Config {
         hosts,
         allowed: config.guard.allowed.below(base_url.prefix()),

@@ -24,6 +24,8 @@ pub use one_or_more::{Described, OneOrMore};
 pub struct RawConfig {
     /// Threads that carry requests. Left out: one for each core.
     pub workers: Option<NonZeroU16>,
+    /// Permits core dumps, which hold tokens.
+    pub core_dumps: Option<bool>,
     pub log: RawLog,
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
@@ -54,6 +56,8 @@ pub struct RawAdmin {
     pub listen: Option<Listen>,
     /// Permits an address that other machines can reach.
     pub allow_remote: Option<bool>,
+    /// Hosts by which it may be called, beside localhost and the address that it listens on.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// The address for all upstreams, which are told apart by a path prefix, the `Host` or an
