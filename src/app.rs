@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
+use crate::browsers::Hosts;
 use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
@@ -36,8 +37,8 @@ use crate::upstream::tls;
 use crate::worker::{self, Blueprint};
 
 use assemble::Shared;
+use sockets::SocketFile;
 pub use sockets::{Address, Addresses, BindError};
-use sockets::{Hosts, SocketFile};
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
 #[derive(Debug)]
@@ -131,7 +132,6 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let clients =
         config.clients.map(|clients| clients::follow(clients, &metrics, &stop_refreshers));
     let drain = Drain::default();
-    let admin_hosts = Hosts::of([&bound.addresses.admin]);
     let admin = Admin {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
@@ -139,8 +139,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         upstreams: shown,
         store,
         started,
-        hosts: [admin_hosts.names, config.admin_hosts].concat(),
-        any_address: admin_hosts.any_address,
+        hosts: Hosts::of(bound.addresses.admin).and(config.admin_hosts),
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::browsers::Hosts;
 use crate::framing;
 use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
@@ -33,8 +34,8 @@ use clients::ClientsFile;
 #[derive(Debug)]
 pub struct Config {
     pub admin: SocketAddr,
-    /// Hosts by which the admin address may be called beside its own.
-    pub admin_hosts: Vec<String>,
+    /// Names of the admin address, beside its own.
+    pub admin_hosts: Hosts,
     /// One address for all upstreams.
     pub gateway: Option<ListenConfig>,
     /// Who may call by TCP; `None`: everybody who can.
@@ -49,6 +50,8 @@ pub struct Config {
     /// How long requests may take to end when the process is told to.
     pub grace: Duration,
     pub upstreams: Vec<UpstreamConfig>,
+    /// The kernel may write this process' memory to a file when it crashes.
+    pub core_dumps: bool,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
 }

@@ -4,11 +4,14 @@
 pub mod authority;
 pub mod bulk;
 pub mod caller;
+pub mod chromium;
+pub mod clients;
 pub mod differential;
 pub mod front;
 pub mod h2;
 pub mod hand;
 pub mod kubernetes;
+pub mod leaks;
 pub mod logs;
 pub mod message;
 pub mod metrics;
@@ -16,6 +19,8 @@ pub mod pod;
 pub mod process;
 pub mod redis;
 pub mod stage;
+pub mod strangers;
+pub mod switch;
 pub mod vendor;
 pub mod vendors;
 

@@ -26,6 +26,8 @@ pub use one_or_more::{Described, OneOrMore};
 pub struct RawConfig {
     /// Threads that carry requests. Left out: one for each core.
     pub workers: Option<NonZeroU16>,
+    /// Permits core dumps, which hold tokens.
+    pub core_dumps: Option<bool>,
     pub log: RawLog,
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.

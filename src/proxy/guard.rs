@@ -2,10 +2,10 @@
 
 pub mod allow;
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
 use prometheus::IntCounter;
 
-use crate::headers::{host_name, is_address, is_cross_site};
+use crate::browsers::{self, Hosts, Pages, Stranger};
 use crate::telemetry::metrics::Metrics;
 use crate::vendor::path::PathPattern;
 
@@ -14,10 +14,8 @@ use allow::{AllowList, Unlisted};
 /// What one upstream allows.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Hosts by which the gateway may be called, as [`host_name`] spells them.
-    pub hosts: Vec<String>,
-    /// And by any address of a machine.
-    pub any_address: bool,
+    /// By which the gateway may be called.
+    pub hosts: Hosts,
     pub allowed: AllowList,
     /// The vendor's own token endpoints: closed.
     pub token_endpoints: Vec<PathPattern>,
@@ -37,7 +35,10 @@ pub enum Refusal {
          a web page may have rebound its name to this address"
     )]
     Host,
-    #[error("a web page of another origin asked for this, and no page may call with the token")]
+    #[error(
+        "a web browser sent this, and no page may call with the token: call from a program, such as \
+         curl, under a name of its own"
+    )]
     Browser,
     #[error(
         "the vendor's token endpoint is closed to callers: a refresh of their own would end the \
@@ -62,38 +63,35 @@ impl Guard {
         Self { config, refused: Refusal::ALL.map(counter).into() }
     }
 
-    /// Whether callers may address the gateway by this host, as [`host_name`] spells it.
-    pub fn knows(&self, host: &str) -> bool {
-        let Config { hosts, any_address, .. } = &self.config;
-        hosts.iter().any(|known| known == host) || (*any_address && is_address(host))
+    /// Whether callers may address the gateway by this authority.
+    pub fn knows(&self, authority: &str) -> bool {
+        self.config.hosts.knows(authority)
     }
 
     /// # Errors
     /// Why this request may not pass.
     pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let verdict = self.judge(method, path, headers);
-        if let Err(refusal) = verdict
-            && let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == refusal)
-        {
+        self.judge(method, path, headers).inspect_err(|refusal| self.count(*refusal))
+    }
+
+    /// Looks only at who asks, not at what for, and counts nothing.
+    ///
+    /// # Errors
+    /// For those who call it by another's name, and for web browsers.
+    pub fn receive(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        Ok(browsers::judge(&self.config.hosts, headers, Pages::None)?)
+    }
+
+    /// Counts what [`Guard::receive`] has refused.
+    pub fn count(&self, refusal: Refusal) {
+        if let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == refusal) {
             counter.inc();
         }
-        verdict
     }
 
     fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { hosts, allowed, token_endpoints, .. } = &self.config;
-        // HTTP/1.0 programs send no Host; browsers always do.
-        if let Some(host) = headers.get(header::HOST) {
-            let host = host.to_str().map_err(|_| Refusal::Host)?;
-            let as_spelt = || hosts.iter().any(|known| is_host(host, known));
-            let canonical = || self.knows(&host_name(host));
-            if !ends_with_its_port(host) || (!as_spelt() && !canonical()) {
-                return Err(Refusal::Host);
-            }
-        }
-        if is_cross_site(headers) {
-            return Err(Refusal::Browser);
-        }
+        let Config { allowed, token_endpoints, .. } = &self.config;
+        self.receive(headers)?;
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
@@ -131,22 +129,12 @@ impl Refusal {
     }
 }
 
-/// After the host comes a port, or nothing.
-fn ends_with_its_port(authority: &str) -> bool {
-    let after = match authority.rfind(']') {
-        Some(end) => &authority[end + 1..],
-        None => authority.find(':').map_or("", |colon| &authority[colon..]),
-    };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    after.is_empty() || after.strip_prefix(':').is_some_and(is_port)
-}
-
-/// The usual spelling, with or without a port, costs no allocation.
-fn is_host(authority: &str, known: &str) -> bool {
-    match authority.strip_prefix(known) {
-        Some("") => true,
-        Some(rest) => rest.starts_with(':'),
-        None => false,
+impl From<Stranger> for Refusal {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::Host => Self::Host,
+            Stranger::Browser => Self::Browser,
+        }
     }
 }
 
@@ -159,8 +147,7 @@ mod tests {
         let paths = ["/openapi/*", "/oauth2/*"].map(|text| Operation::parse(text).expect("it"));
         let allowed = AllowList::default().to_methods(vec![Method::GET, Method::POST]).to(&paths);
         let config = Config {
-            hosts: vec!["localhost".into(), "127.0.0.1".into(), "[::1]".into()],
-            any_address: false,
+            hosts: Hosts::of(([127, 0, 0, 1], 8081).into()),
             allowed,
             token_endpoints: vec![PathPattern::new("/oauth2/token").expect("a pattern")],
         };

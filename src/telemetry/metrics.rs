@@ -241,6 +241,7 @@ impl Metrics {
         )?;
         build.with_label_values(&[version, revision]).set(1.0);
         self.registry.register(Box::new(build))?;
+        self.registry.register(Box::new(super::log::withheld_total().clone()))?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         self.registry.register(Box::new(process))
     }

@@ -78,17 +78,21 @@ impl Template {
     /// # Errors
     /// When `values` lacks one.
     pub fn render(&self, values: &Values) -> Result<Secret, Missing> {
-        let mut text = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(literal) => text.push_str(literal),
-                Part::Placeholder(name) => {
-                    let value = values.get(name).ok_or_else(|| Missing(name.clone()))?;
-                    text.push_str(value.expose());
-                }
-            }
+        let mut used = Vec::new();
+        for name in self.placeholders() {
+            used.push(values.get(name).ok_or_else(|| Missing(name.to_owned()))?.clone());
         }
-        Ok(Secret::new(text))
+        let mut filled = used.iter();
+        let texts: Vec<&str> = self
+            .parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Text(literal) => Some(literal.as_str()),
+                Part::Placeholder(_) => filled.next().map(Secret::expose),
+            })
+            .collect();
+        // As long as it will be: what a text outgrows is not zeroed.
+        Ok(Secret::compound(texts.concat(), used))
     }
 
     /// The names of the placeholders in it.

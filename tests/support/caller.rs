@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::bulk::pour_until_blocked;
+use super::leaks;
 use super::message::{Message, Side};
 use super::soon;
 
@@ -135,6 +136,7 @@ impl Caller {
             match message {
                 Some(message) if enough(&message) => {
                     self.read.drain(..message.raw.len());
+                    leaks::answered(&message);
                     return message;
                 }
                 so_far if self.closed => panic!("the gateway closed after {so_far:?}"),

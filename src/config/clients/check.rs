@@ -9,6 +9,7 @@ use crate::config::secrets::SecretSource;
 use crate::document::{Document, Report, nearest};
 use crate::proxy::clients::{Config, KeyHash, certificate_name};
 use crate::proxy::guard::allow::AllowList;
+use crate::secret::Secret;
 
 use super::raw::{RawClient, RawClients, RawGrant, RawKey};
 use super::{ClientsFile, KnownUpstream};
@@ -121,7 +122,8 @@ impl<'a> Checker<'a> {
             SecretSource::File(file) => self.files.push(self.file.folder().join(file)),
             SecretSource::Env(_) => {}
         }
-        let found = match source.resolve(self.file.folder(), |name| std::env::var_os(name)) {
+        let env = |name: &str| std::env::var_os(name);
+        let found = match source.resolve(self.file.folder(), env, |text| Secret::new(text)) {
             Ok(found) => found,
             Err(error) => {
                 self.report.push(self.document.mistake(path, error.to_string()));

@@ -102,7 +102,7 @@ fn p32_mistakes_in_the_list_are_shown_in_their_places() {
         (format!("{good}keys = 1\n"), "clients.toml:3:1: error: unknown key `keys`"),
         (
             format!("{good}[b]\nkey = {{ file = \"same\" }}\n"),
-            "clients.toml:4:7: error: `a` has this key",
+            "clients.toml:4:1: error: `a` has this key",
         ),
         ("[a]\ncertificate = \"*.internal\"\n".to_owned(), "no name of a certificate"),
         ("[a]\ncertificate = [\"\"]\n".to_owned(), "clients.toml:2:16: error"),

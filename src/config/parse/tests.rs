@@ -56,6 +56,23 @@ fn p21_only_this_machine_may_call() {
 }
 
 #[test]
+fn p32_allowed_hosts_are_hosts() {
+    for host in ["*.internal", "http://web", "web/x", "web:x", "fd00::5", ""] {
+        for (table, line) in [("admin", "2:18"), ("upstream.ads.guard", "6:18")] {
+            let text = format!("[{table}]\nallowed_hosts = [\"{host}\"]\n");
+            let text = if table == "admin" { text + ADS } else { ADS.to_owned() + &text };
+            let told = mistake(&text);
+            assert!(told.starts_with(&format!("tokenward.toml:{line}: ")), "{told}");
+            assert!(told.contains("this is not a host") && told.contains("[fd00::5]"), "{told}");
+        }
+    }
+    let hosts = "guard.allowed_hosts = [\"Web\", \"web:8080\", \"10.0.0.5\", \"[fd00::5]:80\"]\n";
+    let config = parse(&format!("{ADS}{hosts}")).unwrap_or_else(|report| panic!("{report}"));
+    let known = &config.upstreams[0].guard.hosts;
+    assert!(known.knows("web:1") && known.knows("[fd00:0::5]") && !known.knows("[fd00::5]:1"));
+}
+
+#[test]
 fn p32_mistakes_between_keys_are_found() {
     for (text, expected) in [
         (String::new(), "there is no upstream"),

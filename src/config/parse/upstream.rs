@@ -7,7 +7,6 @@ use crate::config::raw::{RawClients, RawGuard, RawRefresh, RawUpstream, TokenEnd
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
 use crate::document::nearest;
-use crate::headers::host_name;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::token::budget::Limits;
@@ -172,7 +171,11 @@ impl Parser<'_> {
                 self.report.push(mistake.expected(expected));
                 continue;
             }
-            let Some(secret) = self.secret(&path, source) else { continue };
+            let found = match vendor.account.as_ref() == Some(name) {
+                true => self.identifier(&path, source),
+                false => self.secret(&path, source),
+            };
+            let Some(secret) = found else { continue };
             if is_seed {
                 seed = Some(secret);
             } else {
@@ -221,11 +224,8 @@ impl Parser<'_> {
             preset: raw.preset.as_deref(),
         };
         let at = ["upstream", upstream, "guard"];
-        let hosts = raw.allowed_hosts.iter().flatten();
         guard::Config {
-            hosts: hosts.map(|host| host_name(host)).collect(),
-            // Where it listens is known when it does.
-            any_address: false,
+            hosts: self.hosts(&["upstream", upstream, "guard"], raw.allowed_hosts.as_deref()),
             allowed: allow_list(self.document, self.report, &at, lists, vendor),
             token_endpoints: vendor.token_endpoints.clone(),
         }

@@ -21,7 +21,9 @@ impl Folder {
         let client = "[billing]\nkey = \"0123456789abcdef0123456789abcdef\"\n";
         fs::write(folder.path().join("clients.toml"), client).expect("written");
         let folder = Self(folder);
-        ["ours.key", "other.key", "clients.toml"].map(|name| folder.set_mode(name, 0o600));
+        for name in ["ours.key", "other.key", "clients.toml"] {
+            folder.set_mode(name, 0o600);
+        }
         folder
     }
 
