@@ -129,8 +129,10 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     // It ends with the refreshers.
     let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
-    let clients =
-        config.clients.map(|clients| clients::follow(clients, &metrics, &stop_refreshers));
+    let clients = match config.clients {
+        Some(clients) => Some(clients::follow(clients, &metrics, &stop_refreshers).await),
+        None => None,
+    };
     let drain = Drain::default();
     let admin = Admin {
         readiness: readiness.clone(),

@@ -3,12 +3,14 @@
 
 pub mod caller;
 pub mod clients;
+pub mod emulate;
 pub mod error;
 pub mod guard;
 mod head;
 pub mod inject;
 pub mod inspect;
 pub mod listener;
+mod note;
 pub mod peer;
 pub mod proceed;
 pub mod reply;
@@ -42,6 +44,7 @@ use crate::vendor::rules::{RuleIndex, Verdict};
 
 use clients::{Client, Roster};
 use error::ProxyError;
+use guard::Admission;
 use head::Head;
 use peer::Peer;
 use reply::ReplyBody;
@@ -180,9 +183,14 @@ impl Proxy {
         let settings = &route.settings;
         let mut flight = Flight::new(settings.metrics.clone(), Instant::now());
         let (parts, body) = request.into_parts();
-        settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
-        client.map_or(Ok(()), |it| it.admit(settings.place, &parts.method, target.path()))?;
+        let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
+        client.map_or(Ok(()), |it| {
+            it.admit(settings.place, &admission, &parts.method, target.path())
+        })?;
         settings.admit(&body)?;
+        if let Admission::Emulate(call) = admission {
+            return Box::pin(emulate::answer(call, settings, body)).await;
+        }
         let mut head = Head::new(route, parts, target, &body);
         let passed = &settings.metrics.request_bytes;
         flight.replay = Replay::new(body, settings.body_limits, passed);
@@ -341,17 +349,6 @@ impl Answer {
     }
 }
 
-impl Route {
-    fn note_rejection(&self, rejected: &Rejected) {
-        let settings = &self.settings;
-        if let Some(counter) = settings.metrics.rejections.get(rejected.rule.place()) {
-            counter.inc();
-        }
-        debug!(upstream = settings.name, rule = settings.rules.get(rejected.rule).name(),
-            verdict = ?rejected.verdict, "the vendor rejected a request");
-    }
-}
-
 impl route::Settings {
     fn admit(&self, body: &Incoming) -> Result<(), ProxyError> {
         if self.metrics.in_flight.get() > i64::from(self.most_in_flight) {
@@ -376,17 +373,6 @@ impl route::Settings {
             // The vendor need not answer before it has the whole request.
             (_, SendError::Silent(_)) if replay.awaits_caller() => ProxyError::BodyStoodStill,
             _ => ProxyError::Upstream { upstream: self.name.clone(), source },
-        }
-    }
-
-    fn note_retry(&self, retry: Retry) {
-        debug!(upstream = self.name, retry = retry.as_str(), "what became of a rejected request");
-        let metrics = &self.metrics;
-        match retry {
-            Retry::Recovered => metrics.recovered.inc(),
-            Retry::RejectedAgain => metrics.rejected_again.inc(),
-            Retry::Skipped(Skip::NoToken | Skip::NoAnswer) => metrics.failed.inc(),
-            Retry::Skipped(_) => metrics.skipped.inc(),
         }
     }
 }

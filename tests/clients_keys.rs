@@ -200,7 +200,7 @@ async fn p21_curl_calls_with_its_own_ways_of_a_key() {
 async fn p23_a_client_may_call_what_its_rules_say() {
     let gated = Gated::start().await;
     let reports = format!("Authorization: Bearer {REPORTS}");
-    for line in ["GET /openapi/v1/x", "GET /openapi/v1/", "GET /openapi/v1/a/b?c=../../v2"] {
+    for line in ["GET /openapi/v1/x", "GET /openapi/v1/a/b?c=../../v2"] {
         assert_eq!(gated.call(line, &[&reports]).await.status(), 200, "{line}");
     }
     let passed = gated.vendor.calls().len();
@@ -323,4 +323,23 @@ async fn p26_no_key_is_logged_and_names_are() {
         let page = gated.stage.admin(page).await.text();
         assert!(!page.contains(BILLING) && !page.contains(REPORTS));
     }
+}
+
+#[tokio::test]
+async fn p23_an_emulated_token_endpoint_wants_the_upstream_alone() {
+    let emulate = "upstream.aiclk.guard.token_endpoint = 'emulate'\n\
+                   upstream.jing.guard.token_endpoint = 'emulate'";
+    let gated = Gated::with(LIST, emulate).await;
+    let reports = format!("Proxy-Authorization: Bearer {REPORTS}");
+    for (line, kind) in [
+        ("POST /aiclk/oauth2/token", None),
+        ("POST /jing/v1/oauth2/token", Some("client-forbidden")),
+    ] {
+        let answer = gated.call_gateway(line, &[&reports, "Content-Length: 0"]).await;
+        let refused = answer.one("tokenward-error").filter(|kind| kind.starts_with("client-"));
+        assert_eq!(refused, kind, "{line}: {answer:?}");
+    }
+    let answer = gated.call_gateway("POST /aiclk/oauth2/token", &["Content-Length: 0"]).await;
+    assert_eq!(answer.one("tokenward-error"), Some("client-refused"));
+    assert!(gated.vendor.calls().is_empty());
 }

@@ -15,6 +15,7 @@ mod crash;
 mod drain;
 mod early_answers;
 mod early_deaths;
+mod emulate;
 mod encryption;
 mod expect;
 mod fidelity;

@@ -47,8 +47,8 @@ pub(super) struct Assembled {
     pub(super) status: status::Upstream,
 }
 
-/// `place` is its own among all upstreams, `own_hosts` are the names of the listeners that it
-/// is reached by.
+/// `place` is its own among all upstreams, `own_hosts` are the names of the listeners that it is
+/// reached by.
 pub(super) fn upstream(
     place: usize,
     config: UpstreamConfig,
@@ -161,17 +161,22 @@ fn settings(
     let shares_our_host = own_hosts.knows(identity.authority());
     let mut hosts = config.guard.hosts.and(own_hosts);
     hosts.extend([vendor_host.clone()]);
+    let emulated = config.guard.emulated.into_iter().map(|call| call.below(base_url.prefix()));
+    let emulated: Vec<_> = emulated.collect();
+    let strip = Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str()));
+    let strip = if emulated.is_empty() { strip } else { strip.and_placeholders() };
     let guard = guard::Config {
         hosts,
         allowed: config.guard.allowed.below(base_url.prefix()),
         token_endpoints: below(config.guard.token_endpoints),
+        emulated,
     };
     let rule_names = rules.iter().map(|(_, rule)| rule.name());
     Ok(Settings {
         authority,
         base_path: base_url.prefix().to_owned(),
         guard: Guard::new(guard, &shared.metrics),
-        strip: Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str())),
+        strip,
         tokens,
         look: LookLimits { bytes: config.look_limit, wait: timeouts.idle },
         body_limits: replay::Limits { kept: config.replay_limit, whole: config.limits.body },

@@ -14,7 +14,7 @@ use crate::telemetry::metrics::Metrics;
 use super::watch::{Counters, Reread, Watch};
 
 /// The clients that the config has found, and whoever takes their place until `stop`.
-pub(super) fn follow(
+pub(super) async fn follow(
     config: ClientsConfig,
     metrics: &Arc<Metrics>,
     stop: &CancellationToken,
@@ -24,16 +24,15 @@ pub(super) fn follow(
     let roster = Arc::new(Roster::new(Clients::new(clients, &names, metrics)));
     let counters =
         Counters { ok: metrics.clients_reloads("ok"), refused: metrics.clients_reloads("refused") };
+    let watch = Watch::new(files).await;
+    // They may have changed between the config's reading and this.
+    if let Ok(clients) = file.read().clients {
+        roster.replace(Clients::new(clients, &names, metrics));
+    }
     let (followed, metrics, stop) = (roster.clone(), metrics.clone(), stop.clone());
-    tokio::spawn(stop.run_until_cancelled_owned(async move {
-        let watch = Watch::new(files).await;
-        // They may have changed between the config's reading and this.
-        if let Ok(clients) = file.read().clients {
-            followed.replace(Clients::new(clients, &names, &metrics));
-        }
-        let reread = || reread(&file, &names, &metrics, &followed);
-        watch.follow("the list of clients", counters, reread).await;
-    }));
+    let reread = move || reread(&file, &names, &metrics, &followed);
+    let following = watch.follow("the list of clients", counters, reread);
+    tokio::spawn(stop.run_until_cancelled_owned(following));
     roster
 }
 

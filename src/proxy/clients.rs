@@ -13,6 +13,7 @@ use http::{HeaderValue, Method};
 use crate::headers::retain;
 use crate::telemetry::metrics::{ClientRequests, Metrics};
 
+use super::guard::Admission;
 use super::guard::allow::AllowList;
 use super::peer::Peer;
 use credential::Credential;
@@ -172,12 +173,23 @@ impl Clients {
 // === impl Client ===
 
 impl Client {
+    /// A call that reaches no vendor needs the upstream alone.
+    ///
     /// # Errors
     /// When the operator has not allowed it this, at the upstream of this place.
-    pub fn admit(&self, upstream: usize, method: &Method, path: &str) -> Result<(), Refusal> {
+    pub fn admit(
+        &self,
+        upstream: usize,
+        admission: &Admission<'_>,
+        method: &Method,
+        path: &str,
+    ) -> Result<(), Refusal> {
         let allowed = self.upstreams.get(upstream).and_then(Option::as_ref);
         let allowed = allowed.ok_or(Refusal::Upstream)?;
-        allowed.admits(method, path).map_err(|_| Refusal::Rule)
+        match admission {
+            Admission::ToVendor => allowed.admits(method, path).map_err(|_| Refusal::Rule),
+            Admission::Emulate(_) => Ok(()),
+        }
     }
 }
 

@@ -45,6 +45,9 @@ pub enum ProxyError {
     /// The caller's, or the operator's limit is too low.
     #[error("the body of this request is longer than `limits.body` of this upstream: {0} bytes")]
     BodyTooLarge(u64),
+    /// The caller's: this holds more than credentials.
+    #[error("the body of this call of the token endpoint is longer than {0} bytes")]
+    TokenCallTooLarge(u64),
     /// The callers': together they want more at one time than the operator permits.
     #[error(
         "upstream {upstream} has {limit} requests under way, which is `limits.in_flight` of it"
@@ -114,7 +117,7 @@ impl ProxyError {
                 _ => None,
             },
             Self::BodyStoodStill => Some(Limit::Idle),
-            Self::BodyTooLarge(_) => Some(Limit::Body),
+            Self::BodyTooLarge(_) | Self::TokenCallTooLarge(_) => Some(Limit::Body),
             Self::TooManyRequests { .. } => Some(Limit::InFlight),
             Self::TookTooLong { .. } => Some(Limit::Total),
             Self::Upstream { source: SendError::Silent(_), .. } => Some(Limit::FirstByte),

@@ -7,6 +7,7 @@ use prometheus::IntCounter;
 
 use crate::browsers::{self, Hosts, Pages, Stranger};
 use crate::telemetry::metrics::Metrics;
+use crate::vendor::emulation::TokenCall;
 use crate::vendor::path::PathPattern;
 
 use allow::{AllowList, Unlisted};
@@ -19,6 +20,15 @@ pub struct Config {
     pub allowed: AllowList,
     /// The vendor's own token endpoints: closed.
     pub token_endpoints: Vec<PathPattern>,
+    /// The calls among them that are answered in the vendor's place.
+    pub emulated: Vec<TokenCall>,
+}
+
+/// What becomes of a request that is admitted.
+#[derive(Clone, Copy, Debug)]
+pub enum Admission<'a> {
+    ToVendor,
+    Emulate(&'a TokenCall),
 }
 
 /// One upstream's guard.
@@ -70,7 +80,12 @@ impl Guard {
 
     /// # Errors
     /// Why this request may not pass.
-    pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub fn admit(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
         self.judge(method, path, headers).inspect_err(|refusal| self.count(*refusal))
     }
 
@@ -89,16 +104,27 @@ impl Guard {
         }
     }
 
-    fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { allowed, token_endpoints, .. } = &self.config;
+    fn judge(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
+        let Config { allowed, token_endpoints, emulated, .. } = &self.config;
         self.receive(headers)?;
+        // Before the lists, which are about what reaches the vendor.
+        if let Some(call) = emulated.iter().find(|call| call.is(method, path)) {
+            return Ok(Admission::Emulate(call));
+        }
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
-        allowed.admits(method, path).map_err(|unlisted| match unlisted {
-            Unlisted::Method => Refusal::Method,
-            Unlisted::Path => Refusal::Path,
-        })
+        allowed.admits(method, path).map(|()| Admission::ToVendor).map_err(
+            |unlisted| match unlisted {
+                Unlisted::Method => Refusal::Method,
+                Unlisted::Path => Refusal::Path,
+            },
+        )
     }
 }
 
@@ -150,6 +176,7 @@ mod tests {
             hosts: Hosts::of(([127, 0, 0, 1], 8081).into()),
             allowed,
             token_endpoints: vec![PathPattern::new("/oauth2/token").expect("a pattern")],
+            emulated: Vec::new(),
         };
         let metrics = Metrics::new("0", "test").expect("metrics");
         Guard::new(config, &metrics)
@@ -160,7 +187,7 @@ mod tests {
         for (name, value) in fields {
             headers.insert(*name, value.parse().expect("a value"));
         }
-        guard().admit(&method, path, &headers)
+        guard().admit(&method, path, &headers).map(|_| ())
     }
 
     #[test]

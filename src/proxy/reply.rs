@@ -72,7 +72,7 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::BodyStoodStill => {
             (StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request not in time")
         }
-        ProxyError::BodyTooLarge(_) => {
+        ProxyError::BodyTooLarge(_) | ProxyError::TokenCallTooLarge(_) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Request body too large")
         }
         ProxyError::TooManyRequests { .. } => {

@@ -7,6 +7,7 @@
 
 mod callers;
 mod clients;
+mod guard;
 mod held;
 mod limits;
 mod requests;
@@ -31,6 +32,7 @@ pub use token::TokenMetrics;
 
 use callers::CallerFamilies;
 use clients::ClientMetrics;
+use guard::GuardMetrics;
 
 /// All metric families of the process.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ pub struct Metrics {
     last_success: IntGaugeVec,
     early_deaths: IntCounterVec,
     budget_remaining: IntGaugeVec,
-    guard_refusals: IntCounterVec,
+    guard: GuardMetrics,
     malformed: IntCounterVec,
     limits: IntCounterVec,
     connections: IntGaugeVec,
@@ -81,6 +83,7 @@ pub struct RequestMetrics {
     pub skipped: IntCounter,
     pub failed: IntCounter,
     pub limits: Limits,
+    pub emulated: IntCounter,
     pub connections_active: IntGauge,
     pub connections_idle: IntGauge,
 }
@@ -168,11 +171,7 @@ impl Metrics {
                 "tokenward_refresh_budget_remaining",
                 "Refreshes left of the vendor's daily cap.",
             )?,
-            guard_refusals: counter(
-                "tokenward_guard_refusals_total",
-                "Requests refused before anything left.",
-                &["reason"],
-            )?,
+            guard: GuardMetrics::new()?,
             malformed: counter(
                 "tokenward_malformed_requests_total",
                 "Requests that were no proper HTTP, refused before anything left.",
@@ -208,7 +207,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 21] = [
+        let families: [Box<dyn Collector>; 20] = [
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
             Box::new(self.upstream_duration.clone()),
@@ -224,15 +223,15 @@ impl Metrics {
             Box::new(self.last_success.clone()),
             Box::new(self.early_deaths.clone()),
             Box::new(self.budget_remaining.clone()),
-            Box::new(self.guard_refusals.clone()),
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.reloads.clone()),
             Box::new(self.lock_wait.clone()),
         ];
-        let parts = self.clients.families().into_iter().chain(self.store.families());
-        for family in families.into_iter().chain(parts).chain(self.callers.families()) {
+        let more = self.clients.families().into_iter().chain(self.guard.families());
+        let more = more.chain(self.store.families()).chain(self.callers.families());
+        for family in families.into_iter().chain(more) {
             self.registry.register(family)?;
         }
         let build = GaugeVec::new(
@@ -270,6 +269,7 @@ impl Metrics {
             skipped: retry("skipped"),
             failed: retry("failed"),
             limits: Limits::new(&self.limits, upstream),
+            emulated: self.guard.emulated(upstream),
             connections_active: connections("active"),
             connections_idle: connections("idle"),
         }
@@ -294,7 +294,7 @@ impl Metrics {
 
     /// Counts refusals of the guard for one reason.
     pub fn guard_refusals(&self, reason: &str) -> IntCounter {
-        self.guard_refusals.with_label_values(&[reason])
+        self.guard.refusals(reason)
     }
 
     /// Counts a request that was no proper HTTP.

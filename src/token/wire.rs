@@ -2,6 +2,7 @@
 
 mod body;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -109,13 +110,7 @@ pub fn read(
         return Err(Denied::Malformed(format!("HTTP {status} with {size} bytes that are no JSON")));
     };
     let answer = Answer(answer);
-    let succeeded = match &shape.success {
-        Some((pointer, values)) => {
-            text_at(&answer, pointer).is_some_and(|found| values.contains(&found))
-        }
-        None => text_at(&answer, &shape.access_token).is_some(),
-    };
-    if !succeeded || status.is_client_error() {
+    if !shape.is_success(&answer.0) || status.is_client_error() {
         return Err(refusal(shape, status, &answer, said));
     }
     let Some(access_token) = secret_at(&answer, &shape.access_token) else {
@@ -136,8 +131,8 @@ fn refusal(
     answer: &Answer,
     said: &TokenRequest,
 ) -> Denied {
-    let told = shape.error.iter().filter_map(|pointer| text_at(answer, pointer));
-    let told: Zeroizing<Vec<String>> = Zeroizing::new(told.collect());
+    let told = shape.error.iter().filter_map(|pointer| pointer.text_in(&answer.0));
+    let told: Zeroizing<Vec<String>> = Zeroizing::new(told.map(Cow::into_owned).collect());
     if told.is_empty() {
         return Denied::Malformed(format!("HTTP {status} and JSON without a code or a message"));
     }
@@ -183,12 +178,12 @@ fn zero(value: &mut Value) {
 /// When a granted token ends. A life that cannot be understood is no reason to throw away the pair
 /// that it came with: the refresh token before it may be spent.
 fn expiry(shape: &AnswerShape, answer: &Answer, now: SystemTime) -> SystemTime {
-    let told = shape.expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+    let told = shape.expires_in.as_ref().and_then(|pointer| pointer.text_in(&answer.0));
     told.and_then(|text| end_of_life(&text, now)).unwrap_or_else(|| now + shape.default_life)
 }
 
 fn refresh_expiry(shape: &AnswerShape, answer: &Answer, now: SystemTime) -> Option<SystemTime> {
-    let told = shape.refresh_expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+    let told = shape.refresh_expires_in.as_ref().and_then(|pointer| pointer.text_in(&answer.0));
     let told = told.and_then(|text| end_of_life(&text, now));
     told.or_else(|| now.checked_add(shape.refresh_token_life?))
 }
@@ -213,15 +208,6 @@ fn end_of_life(text: &str, now: SystemTime) -> Option<SystemTime> {
 fn secret_at(answer: &Answer, pointer: &Pointer) -> Option<Secret> {
     let text = answer.0.pointer(pointer.as_str())?.as_str()?;
     (!text.is_empty()).then(|| Secret::new(text))
-}
-
-/// The scalar at a pointer as text; numbers and texts are alike.
-fn text_at(answer: &Answer, pointer: &Pointer) -> Option<String> {
-    match answer.0.pointer(pointer.as_str())? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 /// Above this many seconds a number is a date (2001), not a life (31 years).

@@ -95,6 +95,26 @@ impl Template {
         Ok(Secret::compound(texts.concat(), used))
     }
 
+    /// The same with values that are no secrets.
+    ///
+    /// # Errors
+    /// When `value` knows one of the names not.
+    pub fn fill<'a>(&'a self, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, Missing> {
+        let text_of = |part: &'a Part| match part {
+            Part::Text(literal) => Ok(literal.as_str()),
+            Part::Placeholder(name) => value(name).ok_or_else(|| Missing(name.clone())),
+        };
+        self.parts.iter().map(text_of).collect()
+    }
+
+    /// The placeholder that is the whole of the text.
+    pub fn as_placeholder(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [Part::Placeholder(name)] => Some(name),
+            _ => None,
+        }
+    }
+
     /// The names of the placeholders in it.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {

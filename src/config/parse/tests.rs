@@ -241,3 +241,26 @@ fn p21_the_list_of_clients_is_read_with_the_config() {
     }
     assert!(parse(ADS).is_ok_and(|config| config.clients.is_none()));
 }
+
+#[test]
+fn p24_a_vendor_that_cannot_be_emulated_is_a_mistake_that_says_what_is_missing() {
+    let emulated = parse(&format!("{ADS}guard.token_endpoint = \"emulate\"\n"));
+    let emulated = emulated.unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(emulated.upstreams[0].guard.emulated.len(), 1);
+    let refused = parse(&format!("{ADS}guard.token_endpoint = \"refuse\"\n"));
+    assert!(
+        refused.unwrap_or_else(|report| panic!("{report}")).upstreams[0].guard.emulated.is_empty()
+    );
+
+    let whole = include_str!("../../../config/vendors/aiclk.toml");
+    let (before, rest) = whole.split_once("[emulate.body]").expect("it can be emulated");
+    let (_, after) = rest.split_once("[envelope]").expect("an envelope");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ads.toml");
+    std::fs::write(&file, format!("{before}[envelope]{after}")).expect("written");
+    let text = ADS.replace("\"aiclk\"", &format!("\"{}\"", file.display()));
+    let shown = mistake(&format!("{text}guard.token_endpoint = \"emulate\"\n"));
+    assert!(shown.starts_with("tokenward.toml:5:24: error: "), "{shown}");
+    assert!(shown.contains("the description of vendor aiclk does not say how"), "{shown}");
+    assert!(shown.contains("help: add a table `[emulate.body]` to it"), "{shown}");
+}

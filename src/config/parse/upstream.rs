@@ -214,9 +214,14 @@ impl Parser<'_> {
     }
 
     fn guard(&mut self, upstream: &str, raw: &RawGuard, vendor: &Description) -> guard::Config {
-        if raw.token_endpoint == Some(TokenEndpoint::Emulate) {
-            let problem = "emulating the token endpoint is not in this version: take \"refuse\"";
-            self.note(&["upstream", upstream, "guard", "token_endpoint"], problem);
+        let emulates = raw.token_endpoint == Some(TokenEndpoint::Emulate);
+        if emulates && vendor.emulated.is_empty() {
+            let path = ["upstream", upstream, "guard", "token_endpoint"];
+            let problem =
+                format!("the description of vendor {} does not say how to emulate it", vendor.name);
+            let mistake = self.document.mistake(&path, problem);
+            let help = "add a table `[emulate.body]` to it, with what the vendor answers";
+            self.report.push(mistake.help(help));
         }
         let lists = RawAllow {
             methods: raw.methods.as_deref(),
@@ -228,6 +233,7 @@ impl Parser<'_> {
             hosts: self.hosts(&["upstream", upstream, "guard"], raw.allowed_hosts.as_deref()),
             allowed: allow_list(self.document, self.report, &at, lists, vendor),
             token_endpoints: vendor.token_endpoints.clone(),
+            emulated: if emulates { vendor.emulated.clone() } else { Vec::new() },
         }
     }
 

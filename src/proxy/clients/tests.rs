@@ -162,11 +162,14 @@ fn p23_a_client_may_call_what_the_operator_says() {
     let mut headers = HeaderMap::new();
     headers.insert(EITHERS, bearer(REPORTS).parse().expect("a value"));
     let reports = roster.by_authorization(&headers).expect("a client");
-    assert_eq!(reports.admit(0, &Method::GET, "/v1/x"), Ok(()));
-    assert_eq!(reports.admit(0, &Method::POST, "/v1/x"), Err(Refusal::Rule));
-    assert_eq!(reports.admit(0, &Method::GET, "/v1/../v2"), Err(Refusal::Rule));
-    assert_eq!(reports.admit(1, &Method::GET, "/v1/x"), Err(Refusal::Upstream));
-    assert_eq!(reports.admit(2, &Method::GET, "/v1/x"), Err(Refusal::Upstream));
+    let admit = |upstream, method: &Method, path| {
+        reports.admit(upstream, &Admission::ToVendor, method, path)
+    };
+    assert_eq!(admit(0, &Method::GET, "/v1/x"), Ok(()));
+    assert_eq!(admit(0, &Method::POST, "/v1/x"), Err(Refusal::Rule));
+    assert_eq!(admit(0, &Method::GET, "/v1/../v2"), Err(Refusal::Rule));
+    assert_eq!(admit(1, &Method::GET, "/v1/x"), Err(Refusal::Upstream));
+    assert_eq!(admit(2, &Method::GET, "/v1/x"), Err(Refusal::Upstream));
     assert!(!reports.admin);
 }
 
