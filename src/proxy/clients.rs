@@ -13,8 +13,8 @@ use http::{HeaderValue, Method};
 use crate::headers::retain;
 use crate::telemetry::metrics::{ClientRequests, Metrics};
 
-use super::guard::Admission;
 use super::guard::allow::AllowList;
+use super::guard::{Admission, Guard};
 use super::peer::Peer;
 use credential::Credential;
 
@@ -176,14 +176,19 @@ impl Client {
     pub fn admit(
         &self,
         upstream: usize,
+        guard: &Guard,
         admission: &Admission<'_>,
-        method: &Method,
-        path: &str,
+        request: (&Method, &str, &HeaderMap),
     ) -> Result<(), Refusal> {
         let allowed = self.upstreams.get(upstream).and_then(Option::as_ref);
         let allowed = allowed.ok_or(Refusal::Upstream)?;
         match admission {
-            Admission::ToVendor => allowed.admits(method, path).map_err(|_| Refusal::Rule),
+            Admission::ToVendor => {
+                let judge = |method: &Method, path: &str| {
+                    allowed.admits(method, path).map_err(|_| Refusal::Rule)
+                };
+                guard.judge_each(request, judge, Refusal::Rule)
+            }
             Admission::Emulate(_) => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ use crate::vendor::emulation::TokenCall;
 use crate::vendor::path::PathPattern;
 
 use allow::{AllowList, Unlisted};
-use overrides::{Overrides, Unreadable};
+use overrides::Overrides;
 
 /// What one upstream allows.
 #[derive(Clone, Debug, Default)]
@@ -119,19 +119,22 @@ impl Guard {
         if let Some(call) = emulated.iter().find(|call| call.is(method, path)) {
             return Ok(Admission::Emulate(call));
         }
-        self.judge_call(method, path)?;
-        match self.overrides.of(headers) {
-            None => {}
-            Some(Err(Unreadable)) => return Err(Refusal::Path),
-            Some(Ok(other)) => {
-                let methods = other.methods.iter().chain([method]);
-                let calls = methods.flat_map(|method| {
-                    other.paths.iter().chain([&path]).map(move |path| (method, *path))
-                });
-                calls.into_iter().try_for_each(|(method, path)| self.judge_call(method, path))?;
-            }
-        }
+        self.judge_each((method, path, headers), |m, p| self.judge_call(m, p), Refusal::Path)?;
         Ok(Admission::ToVendor)
+    }
+
+    /// Judges a request by its first line, and by each other one that its fields make some servers
+    /// take it for. `unreadable` is the verdict where such a field cannot be read.
+    ///
+    /// # Errors
+    /// The first verdict that is one.
+    pub fn judge_each<E>(
+        &self,
+        request: (&Method, &str, &HeaderMap),
+        judge: impl Fn(&Method, &str) -> Result<(), E>,
+        unreadable: E,
+    ) -> Result<(), E> {
+        self.overrides.judge_each(request, judge, unreadable)
     }
 
     fn judge_call(&self, method: &Method, path: &str) -> Result<(), Refusal> {

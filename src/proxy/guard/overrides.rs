@@ -13,24 +13,36 @@ pub(super) struct Overrides {
 
 /// What the fields of a request say in place of its first line.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Overridden<'a> {
-    pub(super) methods: Vec<Method>,
-    pub(super) paths: Vec<&'a str>,
+struct Overridden<'a> {
+    methods: Vec<Method>,
+    paths: Vec<&'a str>,
 }
 
 /// A field that overrides the first line with what cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unreadable;
+struct Unreadable;
 
 impl Overrides {
     /// `None`: nothing, as for nearly every request.
-    pub(super) fn of<'a>(
-        &self,
-        headers: &'a HeaderMap,
-    ) -> Option<Result<Overridden<'a>, Unreadable>> {
+    fn of<'a>(&self, headers: &'a HeaderMap) -> Option<Result<Overridden<'a>, Unreadable>> {
         let is_one = |name: &str| self.methods.contains(name) || self.paths.contains(name);
         let overrides = headers.keys().any(|name| is_one(name.as_str()));
         overrides.then(|| self.read(headers))
+    }
+
+    /// Judges a request by its first line, and by each other one that a server may take it for.
+    pub(super) fn judge_each<E>(
+        &self,
+        (method, path, headers): (&Method, &str, &HeaderMap),
+        judge: impl Fn(&Method, &str) -> Result<(), E>,
+        unreadable: E,
+    ) -> Result<(), E> {
+        judge(method, path)?;
+        let Some(other) = self.of(headers) else { return Ok(()) };
+        let Ok(other) = other else { return Err(unreadable) };
+        let methods = || other.methods.iter().chain([method]);
+        let mut paths = other.paths.iter().chain([&path]);
+        paths.try_for_each(|path| methods().try_for_each(|method| judge(method, path)))
     }
 
     fn read<'a>(&self, headers: &'a HeaderMap) -> Result<Overridden<'a>, Unreadable> {
