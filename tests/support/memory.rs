@@ -51,20 +51,19 @@ impl Copy {
     /// Whether it is a piece of a message as it stands on the wire, in a buffer of the HTTP library:
     /// a field's value or a target with what follows in a head, a value of the vendor's JSON, or the
     /// query of a token call, which the library keeps as a URL.
+    /// One side is enough: memory that was let go is overwritten from either.
     pub fn is_of_the_wire(&self) -> bool {
-        let field = self.after.starts_with(b"\r\n") || self.after.starts_with(b" HTTP/1.1\r\n");
-        let member = self.before.ends_with(b"_token\":\"") && !self.is_of_a_page();
-        field || member || self.before.ends_with(b"&secret=")
-    }
-
-    /// As the store writes tokens: nothing stands before the first, and nothing but tokens between.
-    fn is_of_a_page(&self) -> bool {
-        let first = self.before.ends_with(b"{\"access_token\":\"") && !self.before.ends_with(DATA);
-        let text = [self.before.as_slice(), &self.after].concat();
-        first || memmem::find(&text, b"\"spares\"").is_some()
+        let before = BEFORE.iter().any(|text| self.before.ends_with(text));
+        let head = HEAD.iter().any(|text| self.after.starts_with(text));
+        before || head || memmem::find(&self.after, MEMBER).is_some()
     }
 }
 
-/// What the vendor's JSON has before the tokens.
-const DATA: &[u8] = b"\"data\":{\"access_token\":\"";
-const AROUND: usize = 48;
+/// A body's first member, a member of the vendor's `data`, a pair in the URL of a token call.
+const BEFORE: [&[u8]; 3] =
+    [b"\r\n\r\n{\"access_token\":\"", b"\"data\":{\"access_token\":\"", b"&secret="];
+/// Behind a field's value, and behind a target.
+const HEAD: [&[u8]; 2] = [b"\r\n", b" HTTP/1.1\r\n"];
+/// The vendors say how long tokens live. The store has another word for it, and elsewhere.
+const MEMBER: &[u8] = b"\"expires_in\":";
+const AROUND: usize = 120;
