@@ -64,6 +64,14 @@ impl Hosts {
     }
 }
 
+impl FromIterator<Host> for Hosts {
+    fn from_iter<I: IntoIterator<Item = Host>>(hosts: I) -> Self {
+        let mut all = Self::default();
+        all.extend(hosts);
+        all
+    }
+}
+
 impl Extend<Host> for Hosts {
     fn extend<I: IntoIterator<Item = Host>>(&mut self, hosts: I) {
         for host in hosts {
