@@ -1,7 +1,10 @@
 //! Puts the parts together, and takes them apart in order.
 
 mod assemble;
+mod callers_tls;
+mod clients;
 mod sockets;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -14,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
+use crate::browsers::Hosts;
 use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
+use crate::pem::PemError;
 use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
@@ -32,6 +37,7 @@ use crate::upstream::tls;
 use crate::worker::{self, Blueprint};
 
 use assemble::Shared;
+use sockets::SocketFile;
 pub use sockets::{Address, Addresses, BindError};
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
@@ -43,6 +49,7 @@ pub struct Gateway {
     tokens: Vec<(String, Tokens)>,
     drain: Drain,
     grace: Duration,
+    sockets: Vec<SocketFile>,
     workers: Vec<JoinHandle<()>>,
     refreshers: JoinSet<()>,
     stop_refreshers: CancellationToken,
@@ -70,6 +77,8 @@ pub enum StartError {
         #[source]
         source: provider::SetupError,
     },
+    #[error("clients.tls")]
+    CallersTls(#[source] PemError),
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
     #[error("the workers cannot be started")]
@@ -106,10 +115,10 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let stop_refreshers = CancellationToken::new();
     let mut shown = Vec::new();
     let workers = config.workers.unwrap_or_else(cores);
-    for upstream in config.upstreams {
+    for (place, upstream) in config.upstreams.into_iter().enumerate() {
         let name = upstream.name.clone();
         let hosts = bound.addresses.hosts_of(&name);
-        let assembled = assemble::upstream(upstream, hosts, &shared)?;
+        let assembled = assemble::upstream(place, upstream, hosts, &shared)?;
         upstreams.push(assembled.blueprint);
         shown.push(assembled.status);
         let stop = stop_refreshers.clone();
@@ -120,24 +129,43 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     // It ends with the refreshers.
     let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
+    let clients = match config.clients {
+        Some(clients) => Some(clients::follow(clients, &metrics, &stop_refreshers).await),
+        None => None,
+    };
     let drain = Drain::default();
     let admin = Admin {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
+        keys: clients::admin_keys(clients.clone()),
         upstreams: shown,
         store,
         started,
-        hosts: admin_hosts(&bound.addresses),
+        hosts: Hosts::of(bound.addresses.admin).and(config.admin_hosts),
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
     let callers = Limits { connections, request, gauge: metrics.callers() };
-    let blueprint = Arc::new(Blueprint { upstreams, callers, metrics, drain: drain.clone() });
+    let tls = match config.callers_tls {
+        Some(files) => Some(callers_tls::start(files, &metrics, stop_refreshers.clone()).await?),
+        None => None,
+    };
+    let blueprint = Blueprint { upstreams, clients, callers, tls, metrics, drain: drain.clone() };
+    let blueprint = Arc::new(blueprint);
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();
-    let (addresses, grace) = (bound.addresses, config.grace);
-    Ok(Gateway { addresses, readiness, tokens, drain, grace, workers, refreshers, stop_refreshers })
+    Ok(Gateway {
+        addresses: bound.addresses,
+        readiness,
+        tokens,
+        drain,
+        grace: config.grace,
+        sockets: bound.files,
+        workers,
+        refreshers,
+        stop_refreshers,
+    })
 }
 
 impl Gateway {
@@ -164,6 +192,7 @@ impl Gateway {
     pub async fn stop(mut self) -> usize {
         let began = Instant::now();
         self.readiness.stop();
+        self.sockets.clear();
         let left = self.drain.drain(self.grace).await;
         self.stop_refreshers.cancel();
         let ended = async { while self.refreshers.join_next().await.is_some() {} };
@@ -223,14 +252,6 @@ pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartEr
         }
     };
     Ok(store.sealed(Vault::new(&config.keys)))
-}
-
-/// The admin address answers to its own names; when it is bound to all addresses, to any.
-fn admin_hosts(addresses: &Addresses) -> Vec<String> {
-    match &addresses.admin {
-        admin if admin.ip().is_unspecified() => Vec::new(),
-        admin => sockets::names_of(admin),
-    }
 }
 
 /// Host, process and a number drawn by lot: containers share names and process ids.

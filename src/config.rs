@@ -1,6 +1,7 @@
 //! The operator's file, read, checked and typed.
 
 mod builtin;
+pub mod clients;
 pub mod parse;
 pub mod raw;
 pub mod secrets;
@@ -10,26 +11,37 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::browsers::Hosts;
 use crate::framing;
+use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
+use crate::proxy::tls as callers_tls;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
 use crate::token::store::{kubernetes, redis, seal};
-use crate::units::{BaseUrl, Listen};
+use crate::units::{BaseUrl, FileMode, Listen};
 use crate::upstream::tls;
 use crate::vendor::description::Description;
 use crate::vendor::path::PathPattern;
 use crate::vendor::rules::Rules;
 use crate::vendor::template::Values;
 
+use clients::ClientsFile;
+
 /// Everything that a gateway is started with. It can hold no bad value.
 #[derive(Debug)]
 pub struct Config {
     pub admin: SocketAddr,
+    /// Names of the admin address, beside its own.
+    pub admin_hosts: Hosts,
     /// One address for all upstreams.
-    pub gateway: Option<Listen>,
+    pub gateway: Option<ListenConfig>,
+    /// Who may call by TCP; `None`: everybody who can.
+    pub clients: Option<ClientsConfig>,
+    /// What callers by TCP speak; `None`: plain HTTP.
+    pub callers_tls: Option<callers_tls::Config>,
     pub limits: CallerLimits,
     pub store: StoreConfig,
     /// Threads that serve requests; `None`: one for each core.
@@ -38,8 +50,36 @@ pub struct Config {
     /// How long requests may take to end when the process is told to.
     pub grace: Duration,
     pub upstreams: Vec<UpstreamConfig>,
+    /// The kernel may write this process' memory to a file when it crashes.
+    pub core_dumps: bool,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
+}
+
+/// The clients, and where they were read.
+#[derive(Clone, Debug)]
+pub struct ClientsConfig {
+    pub file: ClientsFile,
+    pub clients: Vec<Client>,
+    /// What was read for them.
+    pub files: Vec<PathBuf>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    pub address: Listen,
+    /// Of a Unix socket.
+    pub socket: SocketConfig,
+}
+
+/// Who may connect to a Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketConfig {
+    pub mode: FileMode,
+    /// `None`: whoever runs the gateway.
+    pub owner: Option<u32>,
+    pub group: Option<u32>,
 }
 
 /// What callers may ask of the process, whichever upstream they call.
@@ -107,7 +147,7 @@ pub struct LogConfig {
 #[derive(Debug)]
 pub struct UpstreamConfig {
     pub name: String,
-    pub listen: Option<Listen>,
+    pub listen: Option<ListenConfig>,
     /// The way to the vendor.
     pub base_url: BaseUrl,
     /// The same by the vendor's own name, which its certificate, SNI and `Host` have: another only

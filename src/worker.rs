@@ -12,8 +12,10 @@ use tracing::error;
 use crate::drain::Drain;
 use crate::proxy::Proxy;
 use crate::proxy::caller::{self, Context};
+use crate::proxy::clients::Roster;
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
+use crate::proxy::tls::{self, Terminator};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::connect::Connector;
 use crate::upstream::pool::{self, Upstream};
@@ -22,7 +24,11 @@ use crate::upstream::pool::{self, Upstream};
 #[derive(Debug)]
 pub struct Blueprint {
     pub upstreams: Vec<UpstreamBlueprint>,
+    /// Who may call by TCP; `None`: everybody who can.
+    pub clients: Option<Arc<Roster>>,
     pub callers: caller::Limits,
+    /// What callers by TCP are shown.
+    pub tls: Option<tls::Shared>,
     pub metrics: Arc<Metrics>,
     pub drain: Drain,
 }
@@ -66,14 +72,17 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
-        let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone(), blueprint.drain.clone());
+        let Blueprint { clients, metrics, drain, .. } = blueprint;
+        let terminator = |shared| Terminator::new(shared, metrics.handshakes());
+        let tls = blueprint.tls.clone().map(terminator);
+        let proxy = Proxy::new(clients.clone(), routes.clone(), metrics.clone(), drain.clone());
         for (socket, entrance) in listeners {
-            let (proxy, limits) = (proxy.clone(), blueprint.callers.clone());
-            let context = Context { entrance, proxy, limits, drain: blueprint.drain.clone() };
+            let (proxy, limits, tls) = (proxy.clone(), blueprint.callers.clone(), tls.clone());
+            let context = Context { entrance, proxy, limits, tls, drain: drain.clone() };
             spawn_local(listener::serve(socket, context));
         }
         spawn_local(sweep(routes));
-        blueprint.drain.ended().await;
+        drain.ended().await;
         Ok(())
     })
 }

@@ -2,6 +2,8 @@
 //! told at once.
 
 pub mod allow;
+mod clients;
+mod listen;
 mod store;
 mod tls;
 mod upstream;
@@ -10,18 +12,21 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::browsers::{BadHost, Hosts};
 use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
-use crate::secret::Secret;
+use crate::secret::{SHORTEST_LISTED, Secret};
 use crate::telemetry::log;
 use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawAdmin, RawConfig, RawLimits, RawLog};
+use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits, RawLog};
 use super::secrets::SecretSource;
-use super::{CallerLimits, Config, LogConfig};
+use super::{CallerLimits, Config, ListenConfig, LogConfig};
+
+use listen::Written;
 
 /// Reads the file and lays `vars` (the environment) over it.
 ///
@@ -114,30 +119,38 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn config(&mut self, raw: RawConfig) -> Option<Config> {
         let admin = self.admin(&raw.admin);
+        let clients = raw.clients.as_ref();
+        let callers_tls = clients.and_then(|clients| self.callers_tls(clients));
         let gateway = raw.gateway.and_then(|gateway| {
             if gateway.listen.is_none() {
                 self.note(&["gateway"], "`gateway.listen` is missing");
             }
-            gateway.listen
+            let RawGateway { listen: address, allow_remote, socket } = gateway;
+            self.listener(Written { table: &["gateway"], address, allow_remote, socket }, clients)
         });
-        if let Some(listen) = &gateway {
-            self.local_only(&["gateway", "listen"], listen);
-        }
         if raw.upstream.is_empty() {
             self.note(&[], "there is no upstream: add a table `[upstream.NAME]`");
         }
+        let core_dumps = raw.core_dumps.unwrap_or_default();
+        if core_dumps {
+            let warning = "`core_dumps` permits core dumps, which hold tokens and credentials";
+            self.warnings.push(warning.to_owned());
+        }
         let log = self.log(raw.log);
         let store = self.store(raw.store);
+        let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
         let upstreams: Vec<_> = raw
             .upstream
             .into_iter()
-            .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
+            .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway, clients))
             .collect();
+        let clients = self.clients(raw.clients, &names, &upstreams);
         let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
-        taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
+        let shared = gateway.iter().map(|gateway| gateway.address.clone());
+        taken.extend(shared.map(|address| ("gateway.listen".to_owned(), address)));
         for upstream in &upstreams {
-            let Some(listen) = &upstream.listen else {
+            let Some(ListenConfig { address: listen, .. }) = &upstream.listen else {
                 continue;
             };
             let key = format!("upstream.{}.listen", upstream.name);
@@ -147,13 +160,17 @@ impl Parser<'_> {
 
         Some(Config {
             admin,
+            admin_hosts: self.hosts(&["admin"], raw.admin.allowed_hosts.as_deref()),
             gateway,
+            clients,
+            callers_tls,
             limits: self.limits(&raw.limits),
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
             log,
             grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
             upstreams,
+            core_dumps,
             warnings: std::mem::take(&mut self.warnings),
         })
     }
@@ -172,6 +189,27 @@ impl Parser<'_> {
             );
         }
         *address
+    }
+
+    /// The names of `allowed_hosts` in a table.
+    fn hosts(&mut self, table: &[&str], raw: Option<&[String]>) -> Hosts {
+        let mut hosts = Hosts::default();
+        for (index, text) in raw.unwrap_or_default().iter().enumerate() {
+            match text.parse() {
+                Ok(host) => hosts.extend([host]),
+                Err(error) => {
+                    let index = index.to_string();
+                    let path = [table, &["allowed_hosts", index.as_str()]].concat();
+                    let mistake = self.document.mistake(&path, BadHost::to_string(&error));
+                    let mistake =
+                        mistake.expected("expected a name or an address, as callers write it");
+                    self.report.push(mistake.help(
+                        "\"tokenward.internal\", \"10.0.0.5\", \"[fd00::5]\", or with one port \"web:8080\"",
+                    ));
+                }
+            }
+        }
+        hosts
     }
 
     fn limits(&mut self, raw: &RawLimits) -> CallerLimits {
@@ -216,21 +254,30 @@ impl Parser<'_> {
         }
     }
 
-    /// Client credentials, without which nobody on another machine may call, are not in this
-    /// version.
-    fn local_only(&mut self, path: &[&str], listen: &Listen) {
-        if !listen.is_local() {
-            self.note(
-                path,
-                "other machines can reach this address, and this version cannot ask them who they \
-                 are: listen on 127.0.0.1, [::1] or unix:/path",
-            );
+    /// The secret that the key at `path` gives or names. From then on it is looked for in the log.
+    fn secret(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
+        let secret = self.resolve(path, source, |text| Secret::new(text))?;
+        if !secret.is_looked_for() {
+            let key = path.join(".");
+            self.warnings.push(format!(
+                "`{key}` is shorter than {SHORTEST_LISTED} bytes: the log filter does not look for it"
+            ));
         }
+        Some(secret)
     }
 
-    /// The secret that the key at `path` gives or names.
-    fn secret(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
-        match source.resolve(self.folder, |name| std::env::var_os(name)) {
+    /// The same of what only names an account: it may stand in the log.
+    fn identifier(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
+        self.resolve(path, source, |text| Secret::identifier(text))
+    }
+
+    fn resolve(
+        &mut self,
+        path: &[&str],
+        source: &SecretSource,
+        make: fn(&str) -> Secret,
+    ) -> Option<Secret> {
+        match source.resolve(self.folder, |name| std::env::var_os(name), make) {
             Ok(found) => {
                 if let Some(file) = found.readable_by_others {
                     let file = file.display();

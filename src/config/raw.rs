@@ -2,6 +2,7 @@
 //!
 //! Nothing here has a default and nothing is compared with anything: that is the parser's.
 
+mod listening;
 mod one_or_more;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use crate::units::{BaseUrl, Listen, Size, Span};
 use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
 
-pub use one_or_more::OneOrMore;
+pub use listening::{RawClientsTls, RawSocket};
+pub use one_or_more::{Described, OneOrMore};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -24,10 +26,14 @@ pub use one_or_more::OneOrMore;
 pub struct RawConfig {
     /// Threads that carry requests. Left out: one for each core.
     pub workers: Option<NonZeroU16>,
+    /// Permits core dumps, which hold tokens.
+    pub core_dumps: Option<bool>,
     pub log: RawLog,
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
     pub gateway: Option<RawGateway>,
+    /// Who may call. Left out: everybody on this machine.
+    pub clients: Option<RawClients>,
     pub limits: RawLimits,
     pub store: RawStore,
     pub shutdown: RawShutdown,
@@ -52,6 +58,8 @@ pub struct RawAdmin {
     pub listen: Option<Listen>,
     /// Permits an address that other machines can reach.
     pub allow_remote: Option<bool>,
+    /// Hosts by which it may be called, beside localhost and the address that it listens on.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// The address for all upstreams, which are told apart by a path prefix, the `Host` or an
@@ -60,6 +68,18 @@ pub struct RawAdmin {
 #[serde(deny_unknown_fields, default)]
 pub struct RawGateway {
     pub listen: Option<Listen>,
+    /// Permits an address that other machines can reach, where `clients.file` says who may call.
+    pub allow_remote: Option<bool>,
+    pub socket: RawSocket,
+}
+
+/// Who may call by TCP, and what.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawClients {
+    /// The list of clients, relative to the config file.
+    pub file: Option<PathBuf>,
+    pub tls: RawClientsTls,
 }
 
 /// How much a caller may ask of the process, whichever upstream it calls.
@@ -152,6 +172,9 @@ pub struct RawUpstream {
     pub vendor: Option<String>,
     /// An address for this upstream alone.
     pub listen: Option<Listen>,
+    /// Permits an address that other machines can reach, where `clients.file` says who may call.
+    pub allow_remote: Option<bool>,
+    pub socket: RawSocket,
     /// Left out: the vendor's.
     pub base_url: Option<BaseUrl>,
     /// Speaks HTTP/2 to the vendor where its TLS offers it.
@@ -327,7 +350,7 @@ mod tests {
 
     #[test]
     fn p32_unknown_keys_are_mistakes_at_every_level() {
-        let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nstore.nope = 1\n\
+        let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nclients.nope = 1\nstore.nope = 1\n\
                     limits.nope = 1\n\
                     shutdown.nope = 1\n[upstream.x]\nnope = 1\nreplay.nope = 1\nlook.nope = 1\n\
                     refresh.nope = 1\nguard.nope = 1\ntls.nope = 1\ntimeouts.nope = 1\n\

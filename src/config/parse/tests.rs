@@ -56,6 +56,23 @@ fn p21_only_this_machine_may_call() {
 }
 
 #[test]
+fn p32_allowed_hosts_are_hosts() {
+    for host in ["*.internal", "http://web", "web/x", "web:x", "fd00::5", ""] {
+        for (table, line) in [("admin", "2:18"), ("upstream.ads.guard", "6:18")] {
+            let text = format!("[{table}]\nallowed_hosts = [\"{host}\"]\n");
+            let text = if table == "admin" { text + ADS } else { ADS.to_owned() + &text };
+            let told = mistake(&text);
+            assert!(told.starts_with(&format!("tokenward.toml:{line}: ")), "{told}");
+            assert!(told.contains("this is not a host") && told.contains("[fd00::5]"), "{told}");
+        }
+    }
+    let hosts = "guard.allowed_hosts = [\"Web\", \"web:8080\", \"10.0.0.5\", \"[fd00::5]:80\"]\n";
+    let config = parse(&format!("{ADS}{hosts}")).unwrap_or_else(|report| panic!("{report}"));
+    let known = &config.upstreams[0].guard.hosts;
+    assert!(known.knows("web:1") && known.knows("[fd00:0::5]") && !known.knows("[fd00::5]:1"));
+}
+
+#[test]
 fn p32_mistakes_between_keys_are_found() {
     for (text, expected) in [
         (String::new(), "there is no upstream"),
@@ -216,6 +233,42 @@ fn p32_mistakes_in_a_redis_store_are_shown_without_its_password() {
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+#[test]
+fn p21_the_list_of_clients_is_read_with_the_config() {
+    for (more, expected) in [
+        ("[clients]\n", "tokenward.toml:1:2: error: `clients.file` is missing"),
+        ("[clients]\nfile = \"none.toml\"\n", "none.toml:1:1: error: the file cannot be read"),
+        ("[clients]\nfiel = \"c\"\n", "did you mean `file`?"),
+    ] {
+        let shown = mistake(&format!("{more}{ADS}"));
+        assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+    }
+    assert!(parse(ADS).is_ok_and(|config| config.clients.is_none()));
+}
+
+#[test]
+fn p24_a_vendor_that_cannot_be_emulated_is_a_mistake_that_says_what_is_missing() {
+    let emulated = parse(&format!("{ADS}guard.token_endpoint = \"emulate\"\n"));
+    let emulated = emulated.unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(emulated.upstreams[0].guard.emulated.len(), 1);
+    let refused = parse(&format!("{ADS}guard.token_endpoint = \"refuse\"\n"));
+    assert!(
+        refused.unwrap_or_else(|report| panic!("{report}")).upstreams[0].guard.emulated.is_empty()
+    );
+
+    let whole = include_str!("../../../config/vendors/aiclk.toml");
+    let (before, rest) = whole.split_once("[emulate.body]").expect("it can be emulated");
+    let (_, after) = rest.split_once("[envelope]").expect("an envelope");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ads.toml");
+    std::fs::write(&file, format!("{before}[envelope]{after}")).expect("written");
+    let text = ADS.replace("\"aiclk\"", &format!("\"{}\"", file.display()));
+    let shown = mistake(&format!("{text}guard.token_endpoint = \"emulate\"\n"));
+    assert!(shown.starts_with("tokenward.toml:5:24: error: "), "{shown}");
+    assert!(shown.contains("the description of vendor aiclk does not say how"), "{shown}");
+    assert!(shown.contains("help: add a table `[emulate.body]` to it"), "{shown}");
 }
 
 #[test]

@@ -3,11 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::config::raw::{RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
+use crate::config::raw::{RawClients, RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
 use crate::document::nearest;
-use crate::headers::host_name;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::token::budget::Limits;
@@ -19,14 +18,16 @@ use crate::vendor::rules::{RawRule, Rule, Rules};
 use crate::vendor::template::Values;
 
 use super::allow::{RawAllow, allow_list};
+use super::listen::Written;
 use super::{LOOK_LIMIT, Parser, built_in_names, looks_like_path};
 
 impl Parser<'_> {
     pub(super) fn upstream(
         &mut self,
         name: &str,
-        raw: RawUpstream,
+        mut raw: RawUpstream,
         has_gateway: bool,
+        clients: Option<&RawClients>,
     ) -> Option<UpstreamConfig> {
         let good = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
@@ -35,15 +36,15 @@ impl Parser<'_> {
             let problem = "a name has lower-case letters, digits, `-` and `_`: it is part of paths";
             self.report.push(self.document.mistake_at_key(&["upstream", name], problem));
         }
-        match &raw.listen {
-            Some(listen) => self.local_only(&["upstream", name, "listen"], listen),
-            None if has_gateway => {}
-            None => {
-                let problem =
-                    format!("`upstream.{name}.listen` is missing, and there is no `[gateway]`");
-                self.note(&["upstream", name], problem);
-            }
+        if raw.listen.is_none() && !has_gateway {
+            let problem =
+                format!("`upstream.{name}.listen` is missing, and there is no `[gateway]`");
+            self.note(&["upstream", name], problem);
         }
+        let (address, socket) = (raw.listen.take(), std::mem::take(&mut raw.socket));
+        let table = &["upstream", name];
+        let listen = self
+            .listener(Written { table, address, allow_remote: raw.allow_remote, socket }, clients);
         self.refuse_no_time(name, &raw);
         let mut vendor = self.vendor(name, raw.vendor.as_deref())?;
         let off: Vec<_> =
@@ -79,7 +80,7 @@ impl Parser<'_> {
         }
         Some(UpstreamConfig {
             name: name.to_owned(),
-            listen: raw.listen,
+            listen,
             base_url,
             identity,
             http2,
@@ -170,7 +171,11 @@ impl Parser<'_> {
                 self.report.push(mistake.expected(expected));
                 continue;
             }
-            let Some(secret) = self.secret(&path, source) else { continue };
+            let found = match vendor.account.as_ref() == Some(name) {
+                true => self.identifier(&path, source),
+                false => self.secret(&path, source),
+            };
+            let Some(secret) = found else { continue };
             if is_seed {
                 seed = Some(secret);
             } else {
@@ -209,9 +214,14 @@ impl Parser<'_> {
     }
 
     fn guard(&mut self, upstream: &str, raw: &RawGuard, vendor: &Description) -> guard::Config {
-        if raw.token_endpoint == Some(TokenEndpoint::Emulate) {
-            let problem = "emulating the token endpoint is not in this version: take \"refuse\"";
-            self.note(&["upstream", upstream, "guard", "token_endpoint"], problem);
+        let emulates = raw.token_endpoint == Some(TokenEndpoint::Emulate);
+        if emulates && vendor.emulated.is_empty() {
+            let path = ["upstream", upstream, "guard", "token_endpoint"];
+            let problem =
+                format!("the description of vendor {} does not say how to emulate it", vendor.name);
+            let mistake = self.document.mistake(&path, problem);
+            let help = "add a table `[emulate.body]` to it, with what the vendor answers";
+            self.report.push(mistake.help(help));
         }
         let lists = RawAllow {
             methods: raw.methods.as_deref(),
@@ -219,11 +229,11 @@ impl Parser<'_> {
             preset: raw.preset.as_deref(),
         };
         let at = ["upstream", upstream, "guard"];
-        let hosts = raw.allowed_hosts.iter().flatten();
         guard::Config {
-            hosts: hosts.map(|host| host_name(host)).collect(),
+            hosts: self.hosts(&["upstream", upstream, "guard"], raw.allowed_hosts.as_deref()),
             allowed: allow_list(self.document, self.report, &at, lists, vendor),
             token_endpoints: vendor.token_endpoints.clone(),
+            emulated: if emulates { vendor.emulated.clone() } else { Vec::new() },
         }
     }
 
