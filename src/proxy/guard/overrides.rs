@@ -47,17 +47,32 @@ impl Overrides {
 
     fn read<'a>(&self, headers: &'a HeaderMap) -> Result<Overridden<'a>, Unreadable> {
         let mut found = Overridden::default();
+        let mut fields = 0;
         for (name, value) in headers {
-            if self.methods.contains(name.as_str()) {
+            let is_method = self.methods.contains(name.as_str());
+            fields += usize::from(is_method || self.paths.contains(name.as_str()));
+            // Each combination has to be looked at.
+            if fields > MOST_FIELDS {
+                return Err(Unreadable);
+            }
+            if is_method {
                 let method = value.as_bytes().trim_ascii().to_ascii_uppercase();
                 found.methods.push(Method::from_bytes(&method).map_err(|_| Unreadable)?);
             } else if self.paths.contains(name.as_str()) {
                 let target = str::from_utf8(value.as_bytes()).map_err(|_| Unreadable)?.trim();
-                found.paths.push(target.split('?').next().unwrap_or_default());
+                found.paths.push(path_of(target));
             }
         }
         Ok(found)
     }
+}
+
+fn path_of(target: &str) -> &str {
+    let path = match target.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |path| &rest[path..]),
+        None => target,
+    };
+    path.split('?').next().unwrap_or_default()
 }
 
 impl Default for Overrides {
@@ -68,6 +83,9 @@ impl Default for Overrides {
 
 /// Rails, Express, Spring, Symfony, Google's and Microsoft's APIs.
 const METHODS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// No program sends more.
+const MOST_FIELDS: usize = 4;
+
 /// IIS's rewriting, and frameworks that believe it wherever they run.
 const PATHS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
@@ -97,6 +115,9 @@ mod tests {
         ];
         let found = (vec![Method::DELETE, Method::PUT], vec!["/a".to_owned(), "/你".to_owned()]);
         assert_eq!(of(&fields), Some(Ok(found)));
+        let absolute = (vec![], vec!["/a".to_owned()]);
+        assert_eq!(of(&[("x-original-url", b"http://host:80/a?b")]), Some(Ok(absolute)));
+        assert_eq!(of(&[("x-rewrite-url", b"/a".as_slice()); 5]), Some(Err(Unreadable)));
         assert_eq!(of(&[("x-original-url", b"/\xff")]), Some(Err(Unreadable)));
         assert_eq!(of(&[("x-http-method", b"GET,PUT")]), Some(Err(Unreadable)));
     }

@@ -24,11 +24,13 @@ impl Automaton {
     pub(super) fn new(pattern: &str) -> Self {
         let mut tokens: Vec<u8> = pattern.to_lowercase().into_bytes();
         tokens.dedup_by(|one, other| *one == b'*' && *other == b'*');
-        if tokens.len() > LONGEST {
-            tokens.truncate(LONGEST);
-            tokens.push(b'*');
-        } else if !tokens.ends_with(b"/") && !tokens.ends_with(b"*") {
+        if !tokens.ends_with(b"/") && !tokens.ends_with(b"*") {
             tokens.push(b'/');
+        }
+        if tokens.len() > LONGEST {
+            tokens.drain(..tokens.len() - LONGEST);
+            tokens.insert(0, b'*');
+            tokens.dedup_by(|one, other| *one == b'*' && *other == b'*');
         }
         let set = |at: usize| 1_u128 << at;
         let stars = (0..tokens.len()).filter(|&at| tokens[at] == b'*').map(set).sum();
@@ -314,8 +316,10 @@ impl Walk {
 
     fn without_tail(mut self) -> Self {
         self.tails |= self.states;
-        if self.dots != Some(0) {
-            self.parameters_alone |= self.left_out();
+        match self.dots {
+            // Without its extension it is nothing, and so is what some cut off after it.
+            Some(0) => self.ended |= self.states,
+            _ => self.parameters_alone |= self.left_out(),
         }
         self.without_authority()
     }
@@ -365,7 +369,7 @@ impl Walk {
 
 /// Of decoding one after the other; after them everything is decoded at one go.
 const MOST_ROUNDS: usize = 3;
-/// What a pattern says beyond so many bytes is not looked at.
+/// Of a longer pattern only so many bytes at its end are looked at.
 const LONGEST: usize = 120;
 /// The length of `.php`.
 const PHP: usize = 4;
