@@ -17,6 +17,7 @@ pub mod reply;
 pub mod retry;
 pub mod route;
 pub mod strip;
+pub mod tls;
 pub mod tunnel;
 pub mod vendor_body;
 
