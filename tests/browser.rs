@@ -17,7 +17,7 @@ use crate::support::{RawVendor, Stage, soon};
 const PAGE: &str = include_str!("browser/attack.html");
 
 /// What a page of any origin can do.
-const FOREIGN: [&str; 39] = [
+const FOREIGN: [&str; 38] = [
     "fetch",
     "fetch-no-cors",
     "fetch-credentials",
@@ -44,7 +44,6 @@ const FOREIGN: [&str; 39] = [
     "iframe-redirected",
     "embed",
     "object",
-    "video",
     "stylesheet",
     "prefetch",
     "preload",
@@ -130,9 +129,16 @@ impl Reach {
                 &spelt.each_ref().map(String::as_str),
                 &ODDLY_SPELT,
             ),
-            page(&format!("http://localhost:{port}"), "/openapi/same-site", &[&base], &SAME_SITE),
             page(&rebound, "/openapi/rebound", &[&rebound], &REBOUND),
         ]
+    }
+
+    /// The page that reaches for it from another port. In a frame of a page that the browser does not
+    /// trust it could have no service worker.
+    fn same_site_page(&self, port: u16) -> String {
+        let base = format!("http://localhost:{}", self.switch.port);
+        let origin = format!("http://localhost:{port}");
+        page(&origin, "/openapi/same-site", &[&base], &SAME_SITE)
     }
 
     /// A link that another program hands to the browser, and that leads on.
@@ -153,8 +159,8 @@ impl Reach {
 fn page(origin: &str, path: &str, bases: &[&str], attempts: &[&str]) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("path", path);
-    bases.iter().for_each(|base| drop(query.append_pair("base", base)));
-    attempts.iter().for_each(|name| drop(query.append_pair("attempt", name)));
+    query.extend_pairs(bases.iter().map(|base| ("base", base)));
+    query.extend_pairs(attempts.iter().map(|name| ("attempt", name)));
     format!("{origin}/page?{}", query.finish())
 }
 
@@ -216,8 +222,13 @@ async fn p22_no_page_in_a_browser_reaches_the_vendor_or_changes_anything() {
     let mut frames = Serializer::new(format!("{evil}/page?path=/"));
     frames.extend_pairs(pages.iter().map(|page| ("frame", page)));
 
-    let urls = [frames.finish(), gateway.link(strange.port), control.link(strange.port)];
-    let browser = Chromium::open(&urls, &["evil.test", "rebound.test", ALLOWED]);
+    let browser = Chromium::start(&["evil.test", "rebound.test", ALLOWED]);
+    let tabs = [&gateway, &control].map(|reach| reach.same_site_page(strange.port));
+    let links = [&gateway, &control].map(|reach| reach.link(strange.port));
+    for url in tabs.iter().chain(&links).chain([&frames.finish()]) {
+        browser.open(url).await;
+    }
+    pages.extend(tabs);
     let reports = || -> Vec<Value> {
         let switches = [&strange, &gateway.switch, &control.switch, &all, &admin];
         switches.iter().flat_map(|switch| switch.reports()).collect()

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod allow_lists;
 mod back_pressure;
 mod broken_answers;
 mod browser;
@@ -35,12 +36,14 @@ mod kubernetes_gateways;
 mod kubernetes_store;
 mod kubernetes_watch;
 mod limits;
+mod memory;
 mod metrics;
 mod outage;
 mod own_answers;
 mod pass_through;
 mod pipelining;
 mod reader;
+mod readings;
 mod redis_failover;
 mod redis_replicas;
 mod redis_secure;

@@ -86,18 +86,23 @@ impl<'a> Marks<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
         let mut marks = Self::default();
         for (name, value) in headers {
-            match name.as_str() {
-                "host" => marks.host.add(value),
-                "origin" => marks.origin.add(value),
-                "referer" => marks.referer.add(value),
-                "user-agent" => marks.user_agent.add(value),
-                "accept-language" => marks.has_languages = true,
-                "sec-fetch-site" => marks.site.add(value),
-                "sec-fetch-mode" => marks.mode.add(value),
-                "sec-fetch-dest" | "sec-fetch-user" | "sec-purpose" => {
-                    marks.has_more_metadata = true;
-                }
-                name => marks.is_preflight |= name.starts_with("access-control-request-"),
+            let name = name.as_str();
+            // Most names are of another length, which is told at once.
+            match name.len() {
+                4 if name == "host" => marks.host.add(value),
+                6 if name == "origin" => marks.origin.add(value),
+                7 if name == "referer" => marks.referer.add(value),
+                10 if name == "user-agent" => marks.user_agent.add(value),
+                11 if name == "sec-purpose" => marks.has_more_metadata = true,
+                14 => match name {
+                    "sec-fetch-site" => marks.site.add(value),
+                    "sec-fetch-mode" => marks.mode.add(value),
+                    "sec-fetch-dest" | "sec-fetch-user" => marks.has_more_metadata = true,
+                    _ => {}
+                },
+                15 if name == "accept-language" => marks.has_languages = true,
+                23.. => marks.is_preflight |= name.starts_with("access-control-request-"),
+                _ => {}
             }
         }
         marks

@@ -17,6 +17,10 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     if let Some(gateway) = &config.gateway {
         out(format!("  gateway   {}", gateway.address));
     }
+    if let Some(clients) = &config.clients {
+        let (count, file) = (clients.clients.len(), clients.file.path.display());
+        out(format!("  clients   {count}, of {file}"));
+    }
     out(format!("  store     {}", config.store.place));
     if let Some(key) = config.store.keys.first() {
         let older = config.store.keys.len() - 1;

@@ -25,3 +25,21 @@ pub(super) fn permit() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: maximum, maximum })?;
     set_dumpable_behavior(DumpableBehavior::Dumpable)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn p26_core_dumps_are_forbidden_and_can_be_permitted() {
+        forbid().expect("done");
+        let Rlimit { current, maximum } = getrlimit(Resource::Core);
+        assert_eq!(dumpable_behavior().expect("known"), DumpableBehavior::NotDumpable);
+        assert_eq!(current, Some(0));
+        permit().expect("done");
+        assert_eq!(dumpable_behavior().expect("known"), DumpableBehavior::Dumpable);
+        assert_eq!(getrlimit(Resource::Core).current, maximum);
+    }
+}

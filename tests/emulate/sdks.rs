@@ -10,6 +10,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::{ACCESS, EMULATE, REFRESH, assert_emulated};
+use crate::support::clients::{BILLING, REPORTS};
 use crate::support::process::run;
 use crate::support::{Answer, RawVendor, Stage, recording};
 
@@ -25,12 +26,16 @@ struct Hosts {
 #[cfg(target_os = "linux")]
 impl Hosts {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    async fn with(config: &str) -> Self {
         let sandbox = Sandbox::new(Settings::default());
         let jing = serve(&sandbox, "127.0.0.2:0").await;
         let aiclk = serve(&sandbox, "127.0.0.3:0").await;
         let config = format!(
             "{EMULATE}gateway.listen = '127.0.0.1:0'\nupstream.jing.base_url = 'http://{jing}'\n\
-             upstream.aiclk.base_url = 'http://{aiclk}'"
+             upstream.aiclk.base_url = 'http://{aiclk}'\n{config}"
         );
         let stage = Stage::plan().config(&config).start().await;
         Self { sandbox, jing, aiclk, stage }
@@ -138,6 +143,37 @@ async fn p24_sdks_work_through_http_proxy() {
     let gateway = url(hosts.stage.gateway.addresses.gateway.as_ref().expect("an address"));
     hosts.jing(&format!("http://{}", hosts.jing), Some(&gateway)).await;
     hosts.aiclk(&format!("http://{}", hosts.aiclk), Some(&gateway)).await;
+}
+
+/// What a client may call of the vendor says nothing about a call that does not reach it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn p24_sdks_of_known_clients_work_and_nobody_elses() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("clients.toml");
+    let list = format!(
+        "[billing]\nkey = '{BILLING}'\n[billing.upstream.jing]\npaths = ['/v1/user/*', '/v1/picture']\n\
+         [billing.upstream.aiclk]\npaths = ['/openapi/v1/*']\n\
+         [reports]\nkey = '{REPORTS}'\n[reports.upstream.aiclk]\n"
+    );
+    std::fs::write(&file, list).expect("written");
+    let hosts = Hosts::with(&format!("clients.file = '{}'", file.display())).await;
+    let gateway = hosts.stage.gateway.addresses.gateway.as_ref().expect("an address");
+    let proxy = url(gateway).replace("http://", &format!("http://billing:{BILLING}@"));
+    hosts.jing(&format!("http://{}", hosts.jing), Some(&proxy)).await;
+    hosts.aiclk(&format!("http://{}", hosts.aiclk), Some(&proxy)).await;
+
+    for (field, kind) in [
+        ("X-None: 1".to_owned(), "client-refused"),
+        ("Proxy-Authorization: Bearer wrong-key-wrong-key-wrong-key".to_owned(), "client-refused"),
+        (format!("Authorization: Bearer {ACCESS}"), "client-refused"),
+        (format!("Proxy-Authorization: Bearer {REPORTS}"), "client-forbidden"),
+    ] {
+        let line = "POST /v1/oauth2/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n";
+        let answer = hosts.stage.call("jing", format!("{line}{field}\r\n\r\n")).await;
+        assert_eq!((answer.status(), answer.one("tokenward-error")), (403, Some(kind)), "{field}");
+        assert_eq!(answer.one("tokenward-emulated"), None);
+    }
 }
 
 /// Its token goes into the query, and its token call is a GET.

@@ -68,6 +68,12 @@ pub fn look_into(what: &str, text: &[u8]) {
     state.found.extend(found.into_iter().map(|line| format!("in {what}: {line}")));
 }
 
+/// What was found in texts that were called so, which is then forgotten.
+pub fn found_in(what: &str) -> Vec<String> {
+    let start = format!("in {what}: ");
+    state().found.extract_if(.., |found| found.starts_with(&start)).collect()
+}
+
 /// Fails the test if anything was found. Not while it fails already.
 pub fn assert_none() {
     let found = std::mem::take(&mut state().found);

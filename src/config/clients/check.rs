@@ -73,6 +73,10 @@ impl<'a> Checker<'a> {
         let keys = self.keys(&name, raw.key.as_ref());
         let certificates = self.certificates(&name, raw.certificate.as_ref());
         let admin = raw.admin.unwrap_or_default();
+        if admin && !self.document.has(&[&name, "key"]) {
+            let problem = format!("`{name}` has no key, which alone opens the admin address");
+            self.push(&[&name, "admin"], problem, "key = { file = \"PATH\" }");
+        }
         let upstreams = match &raw.upstream {
             None => self.file.upstreams.iter().map(|_| Some(AllowList::default())).collect(),
             Some(granted) => self.upstreams(&name, granted, admin),

@@ -52,7 +52,7 @@ fn p21_clients_are_read_with_their_keys_names_and_rules() {
          [b_2]\nkey = {{ sha256 = \"{hash}\" }}\ncertificate = [\"App.internal\", \"spiffe://P/app\"]\n\
          [b_2.upstream.ads]\nmethods = [\"GET\"]\npaths = [\"/v1/*\"]\n\
          [c]\ncertificate = \"c.internal\"\nupstream.ads2.paths = [\"POST /x\"]\n\
-         [d]\ncertificate = \"d.internal\"\nadmin = true\nupstream = {{}}\n"
+         [d]\nkey = \"{KEY}9\"\nadmin = true\nupstream = {{}}\n"
     ));
     let clients = listed.clients.unwrap_or_else(|report| panic!("{report}"));
     let [a, b, c, d] = &clients[..] else { panic!("{clients:?}") };
@@ -117,6 +117,10 @@ fn p32_mistakes_in_the_list_are_shown_in_their_places() {
         (format!("{good}[a.upstream.adds]\n"), "did you mean `ads`?"),
         (format!("{good}[a.upstream.zzzzzz]\n"), "there are: ads, ads2"),
         (format!("{good}upstream = {{}}\n"), "`a` may call nothing"),
+        (
+            "[a]\ncertificate = \"x.y\"\nadmin = true\n".to_owned(),
+            "clients.toml:3:9: error: `a` has no key, which alone opens the admin address",
+        ),
         (format!("{good}[a.upstream.ads]\nmethods = [\"get\"]\n"), "clients.toml:4:12: error"),
         (format!("{good}[a.upstream.ads]\npaths = [\"x\"]\n"), "clients.toml:4:10: error"),
         (format!("{good}[a.upstream.ads]\npaths = []\n"), "an empty list lets nothing pass"),

@@ -65,11 +65,14 @@ impl Sieve {
     }
 
     fn finds_as_it_is(&self, text: &[u8]) -> bool {
-        text.windows(WINDOW).enumerate().any(|(start, window)| {
-            let tag = self.tag(window);
-            let (word, bit) = place(tag);
-            self.seen[word] & bit != 0 && self.ends_here(tag, &text[..start + WINDOW])
-        })
+        let windows = text.array_windows::<WINDOW>();
+        let mut ends = (WINDOW..).zip(windows.map(|window| self.tag(window)));
+        ends.any(|(end, tag)| self.may_end(tag) && self.ends_here(tag, &text[..end]))
+    }
+
+    fn may_end(&self, tag: u32) -> bool {
+        let (word, bit) = place(tag);
+        self.seen[word] & bit != 0
     }
 
     fn ends_here(&self, tag: u32, text: &[u8]) -> bool {
@@ -83,17 +86,14 @@ impl Sieve {
 
     /// `None`: it is too short to be looked for.
     fn form(&self, text: &[u8]) -> Option<Form> {
-        let tag = self.tag(text.last_chunk::<WINDOW>()?);
+        let tag = self.tag(text.last_chunk()?);
         Some(Form { tag, length: text.len(), hash: self.hasher.hash_one(text) })
     }
 
-    fn tag(&self, window: &[u8]) -> u32 {
-        let window: [u8; WINDOW] = window.try_into().unwrap_or_default();
-        // The upper half depends on all bytes, and does not give them away.
-        let mixed = u128::from(u64::from_le_bytes(window) ^ self.key) * u128::from(MULTIPLIER);
-        ((mixed >> 64) as u64 ^ mixed as u64).wrapping_mul(self.key).to_be_bytes()[..4]
-            .iter()
-            .fold(0, |tag, byte| tag << 8 | u32::from(*byte))
+    /// Depends on all eight bytes, and is too short to give them away.
+    fn tag(&self, window: &[u8; WINDOW]) -> u32 {
+        let mixed = (u64::from_le_bytes(*window) ^ self.key).wrapping_mul(MULTIPLIER);
+        (mixed >> u32::BITS) as u32
     }
 }
 

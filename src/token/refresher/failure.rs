@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::clock::BootTime;
 
 use super::super::renewal::Setback;
-use super::super::{NoToken, NoTokenKind, Outcome, Reason};
+use super::super::{NoToken, Outcome, Reason};
 use super::demand::Demand;
 
 /// The last renewal's failure, shared by all who waited for it and all who come before `until`.

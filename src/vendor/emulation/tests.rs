@@ -10,7 +10,7 @@ fn form(body: Value) -> Result<Form, Vec<FormError>> {
 
 fn filling() -> Filling {
     Filling {
-        expires_in: Duration::from_millis(4511_900),
+        expires_in: Duration::from_millis(4_511_900),
         now: SystemTime::UNIX_EPOCH + Duration::from_millis(1_722_583_035_263),
         request_id: "00ff".to_owned(),
     }
