@@ -58,7 +58,7 @@ async fn p04_a_large_body_goes_both_ways_over_tls() {
     let data = format!("@{}", body.display());
     for version in ["--http1.1", "--http2"] {
         let before = tls.vendor.calls().len();
-        tls.vendor.will(Answer::new(200, &[], &"x".repeat(1 << 20)));
+        tls.vendor.will(Answer::new(200, &[], "x".repeat(1 << 20)));
         let called = tls.curl(&["-H", KEY, version, "--data-binary", &data]).await;
         assert_eq!((called.status(), called.body().len()), (200, 1 << 20), "{version}");
         assert_eq!(tls.vendor.calls()[before].request.body.len(), 1 << 20, "{version}");
