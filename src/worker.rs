@@ -1,6 +1,7 @@
 //! One thread that serves requests: its own runtime, its own upstream connections, no locks.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -73,7 +74,7 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
         let Blueprint { clients, metrics, drain, .. } = blueprint;
-        let terminator = |shared| Terminator::new(shared, metrics.handshakes());
+        let terminator = |shared| Rc::new(Terminator::new(shared, metrics.handshakes()));
         let tls = blueprint.tls.clone().map(terminator);
         let proxy = Proxy::new(clients.clone(), routes.clone(), metrics.clone(), drain.clone());
         for (socket, entrance) in listeners {

@@ -8,7 +8,10 @@ mod support;
 use rcgen::string::Ia5String;
 use rcgen::{DnType, SanType, date_time_ymd};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::authority::Authority;
+use crate::support::{Answer, Caller, soon};
 
 use support::{Shown, TlsStage};
 
@@ -55,11 +58,35 @@ async fn p04_a_large_body_goes_both_ways_over_tls() {
     let data = format!("@{}", body.display());
     for version in ["--http1.1", "--http2"] {
         let before = tls.vendor.calls().len();
-        tls.vendor.will(crate::support::Answer::new(200, &[], &"x".repeat(1 << 20)));
+        tls.vendor.will(Answer::new(200, &[], "x".repeat(1 << 20)));
         let called = tls.curl(&["-H", KEY, version, "--data-binary", &data]).await;
         assert_eq!((called.status(), called.body().len()), (200, 1 << 20), "{version}");
         assert_eq!(tls.vendor.calls()[before].request.body.len(), 1 << 20, "{version}");
     }
+}
+
+#[tokio::test]
+async fn p04_an_upgrade_over_tls_passes_bytes_both_ways_until_either_end_closes() {
+    let tls = TlsStage::with(CLIENTS, "").await;
+    let hand = tls.vendor.by_hand();
+    let mut caller = Caller::over(tls.dial(&["http/1.1"]).await.expect("TLS"));
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket";
+    caller.send(format!("GET /x HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n{upgrade}\r\n\r\n")).await;
+    let mut hand = hand.arrives().await;
+    hand.request().await;
+    hand.send(format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\n\r\nhello")).await;
+    assert_eq!(caller.answer().await.status(), 101);
+    let (mut theirs, _) = hand.into_parts();
+    let (mut ours, mut read) = caller.into_parts();
+    let bytes = vec![b'x'; 300_000];
+    ours.write_all(&bytes).await.expect("a write");
+    let mut there = vec![0; bytes.len()];
+    soon("the bytes", theirs.read_exact(&mut there)).await.expect("bytes");
+    theirs.write_all(&there).await.expect("a write");
+    theirs.shutdown().await.expect("a socket");
+    // An end of TLS, and not a broken connection.
+    soon("the end", ours.read_to_end(&mut read)).await.expect("a word of goodbye");
+    assert_eq!(read, [b"hello".as_slice(), &bytes].concat());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod prefixed;
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use prometheus::IntGauge;
@@ -43,7 +44,7 @@ pub struct Context {
     pub proxy: Proxy,
     pub limits: Limits,
     /// Spoken by those that come by TCP.
-    pub tls: Option<Terminator>,
+    pub tls: Option<Rc<Terminator>>,
     pub drain: Drain,
 }
 

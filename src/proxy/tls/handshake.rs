@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -28,10 +27,10 @@ use crate::telemetry::metrics::{Handshake, HandshakeMetrics};
 use super::Shared;
 
 /// One worker's end of callers' TLS.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Terminator {
     shared: Shared,
-    turns: Rc<Semaphore>,
+    turns: Semaphore,
     metrics: HandshakeMetrics,
 }
 
@@ -65,7 +64,7 @@ pub(in crate::proxy) enum Refused<I> {
 
 impl Terminator {
     pub fn new(shared: Shared, metrics: HandshakeMetrics) -> Self {
-        Self { shared, turns: Rc::new(Semaphore::new(AT_ONCE)), metrics }
+        Self { shared, turns: Semaphore::new(AT_ONCE), metrics }
     }
 
     /// Makes the handshake, counts how it went, and logs a failure.
@@ -198,6 +197,7 @@ const AT_ONCE: usize = 1;
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::rc::Rc;
 
     use tokio::task::{LocalSet, spawn_local};
 
