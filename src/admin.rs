@@ -3,6 +3,7 @@
 
 pub mod status;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use crate::drain::Drain;
@@ -44,6 +46,7 @@ type Answer = Response<Full<Bytes>>;
 /// Serves until the drain has ended: readiness must be red while requests drain, and liveness
 /// green.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
+    let mut open = VecDeque::<AbortHandle>::new();
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -58,7 +61,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
             () = drain.ended() => return,
         };
         let (admin, drain) = (admin.clone(), drain.clone());
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             let service = service_fn(|request| {
                 let admin = admin.clone();
                 async move { Ok::<_, Infallible>(admin.answer(request).await) }
@@ -73,6 +76,12 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
                 () = drain.ended() => {}
             }
         });
+        // Answers are given at once: the oldest connection has nothing to ask any more.
+        open.retain(|one| !one.is_finished());
+        open.push_back(serving.abort_handle());
+        if open.len() > MOST_CONNECTIONS {
+            open.pop_front().iter().for_each(AbortHandle::abort);
+        }
     }
 }
 
@@ -187,6 +196,8 @@ fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answ
     response
 }
 
+/// At one time, so that enough files are left for callers.
+const MOST_CONNECTIONS: usize = 64;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 const INDEX: &str = "tokenward\n

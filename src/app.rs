@@ -1,6 +1,7 @@
 //! Puts the parts together, and takes them apart in order.
 
 mod assemble;
+mod files;
 mod sockets;
 
 use std::io;
@@ -106,6 +107,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let stop_refreshers = CancellationToken::new();
     let mut shown = Vec::new();
     let workers = config.workers.unwrap_or_else(cores);
+    let in_flight = config.upstreams.iter().map(|it| it.limits.in_flight as usize).sum();
     for upstream in config.upstreams {
         let name = upstream.name.clone();
         let hosts = bound.addresses.hosts_of(&name);
@@ -131,6 +133,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
+    let connections = files::callers_within(connections, in_flight, files::raise_limit());
     let callers = Limits { connections, request, gauge: metrics.callers() };
     let blueprint = Arc::new(Blueprint { upstreams, callers, metrics, drain: drain.clone() });
     let workers =

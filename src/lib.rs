@@ -31,7 +31,7 @@
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
 //! | 2 | [`vendor`], [`body`], [`framing`], [`headers`] | what is an API like, what is HTTP like? |
-//! | 1 | [`telemetry`], [`document`], [`units`], [`secret`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`] | what does everybody need? |
+//! | 1 | [`telemetry`], [`document`], [`units`], [`secret`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`] | what does everybody need? |
 //!
 //! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.
 //!
@@ -61,6 +61,7 @@ pub mod secret;
 pub mod signal;
 pub mod telemetry;
 pub mod token;
+pub mod turn;
 pub mod units;
 pub mod upstream;
 pub mod vendor;

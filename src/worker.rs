@@ -1,6 +1,7 @@
 //! One thread that serves requests: its own runtime, its own upstream connections, no locks.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tracing::error;
 
 use crate::drain::Drain;
 use crate::proxy::Proxy;
-use crate::proxy::caller::{self, Context};
+use crate::proxy::caller::{self, Context, Seats};
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
 use crate::telemetry::metrics::Metrics;
@@ -67,9 +68,11 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
         let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone(), blueprint.drain.clone());
+        let seats = Rc::new(Seats::default());
         for (socket, entrance) in listeners {
             let (proxy, limits) = (proxy.clone(), blueprint.callers.clone());
-            let context = Context { entrance, proxy, limits, drain: blueprint.drain.clone() };
+            let (seats, drain) = (seats.clone(), blueprint.drain.clone());
+            let context = Context { entrance, proxy, limits, seats, drain };
             spawn_local(listener::serve(socket, context));
         }
         spawn_local(sweep(routes));

@@ -3,8 +3,10 @@
 mod http1;
 mod http2;
 mod prefixed;
+mod seats;
 
 use std::io;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use prometheus::IntGauge;
@@ -22,6 +24,8 @@ use super::Proxy;
 use super::peer::Peer;
 use super::route::Entrance;
 
+pub use seats::Seats;
+
 /// What all callers may do together, and each of them.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -38,6 +42,8 @@ pub struct Context {
     pub entrance: Entrance,
     pub proxy: Proxy,
     pub limits: Limits,
+    /// Of all connections of the worker.
+    pub seats: Rc<Seats>,
     pub drain: Drain,
 }
 
@@ -49,34 +55,68 @@ where
     let _hold = context.drain.hold();
     let counted = Held::new(&context.limits.gauge);
     let limits = context.limits.request;
-    let ended = if context.limits.gauge.get() > context.limits.connections as i64 {
+    let room = context.room();
+    if matches!(room, Room::Made) {
+        context.proxy.reached(context.entrance, Limit::Connections);
+    }
+    let seat = context.seats.take();
+    let ended = if matches!(room, Room::None) {
+        // Nobody has its place by sending it away.
+        let _busy = seat.busy();
         // Only those who are served count, or callers that come again and again while they are
         // refused would keep each other out for ever.
         drop(counted);
-        http1::serve(Framed::refusing(stream, Fault::Connections), &peer, &context).await
+        let refusing = Framed::refusing(stream, Fault::Connections);
+        Box::pin(http1::serve(refusing, &peer, &seat, &context)).await
     } else {
         let began = tokio::select! {
             began = beginning(&mut stream, limits) => began,
             () = context.drain.stopped() => return,
+            () = seat.must_leave() => return,
         };
+        // In boxes: a connection that says nothing does not carry their weight.
         match began {
             Some(Beginning::Http1(read)) => {
                 let (framed, watch) = Framed::new(stream, read, limits);
-                http1::serve((framed.counted(counted), watch), &peer, &context).await
+                let reader = (framed.counted(counted), watch);
+                Box::pin(http1::serve(reader, &peer, &seat, &context)).await
             }
             Some(Beginning::Late) => {
-                http1::serve(Framed::refusing(stream, Fault::HeadTime), &peer, &context).await
+                let refusing = Framed::refusing(stream, Fault::HeadTime);
+                Box::pin(http1::serve(refusing, &peer, &seat, &context)).await
             }
-            Some(Beginning::Http2(read)) => http2::serve(stream, read, &peer, &context).await,
+            Some(Beginning::Http2(read)) => {
+                Box::pin(http2::serve(stream, read, &peer, &seat, &context)).await
+            }
             None => return,
         }
     };
     if let Err(error) = ended {
         // Its caller did not take the answer.
         if is_timeout(&error) {
-            context.proxy.unread(context.entrance);
+            context.proxy.reached(context.entrance, Limit::Idle);
         }
         debug!(error = causes(&error), "a caller's connection ended badly");
+    }
+}
+
+/// Whether there is a place for one more connection.
+enum Room {
+    Free,
+    /// Others leave for it.
+    Made,
+    None,
+}
+
+impl Context {
+    /// For a connection that is counted already.
+    fn room(&self) -> Room {
+        let Limits { connections, gauge, .. } = &self.limits;
+        match usize::try_from(gauge.get() - *connections as i64) {
+            Err(_) | Ok(0) => Room::Free,
+            Ok(over) if self.seats.make_room(over) => Room::Made,
+            Ok(_) => Room::None,
+        }
     }
 }
 
@@ -127,11 +167,11 @@ async fn begins_as_http2(
 }
 
 impl Proxy {
-    /// Counts a caller that did not read its answer.
-    fn unread(&self, entrance: Entrance) {
+    /// Counts what a connection has met: with [`Limit::Idle`], that its caller did not read its answer.
+    fn reached(&self, entrance: Entrance, limit: Limit) {
         let route = self.routes.at(entrance);
         let limits = route.map_or(self.metrics.unrouted_limits(), |r| &r.settings.metrics.limits);
-        limits.reached(Limit::Idle);
+        limits.reached(limit);
     }
 }
 
