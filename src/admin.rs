@@ -5,11 +5,13 @@ pub mod status;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -21,8 +23,8 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use crate::browsers::{self, Hosts, Pages, Stranger};
 use crate::drain::Drain;
-use crate::headers::{host_name, is_cross_site};
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::store::Store;
@@ -34,11 +36,29 @@ use status::Upstream;
 pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
+    /// Whose keys open it from another machine.
+    pub keys: Keys,
     pub upstreams: Vec<Upstream>,
     pub store: Arc<Store>,
     pub started: tokio::time::Instant,
-    /// Names by which it may be called.
-    pub hosts: Vec<String>,
+    /// By which it may be called.
+    pub hosts: Hosts,
+}
+
+/// Says whether a head holds the key of a client that may act from another machine.
+pub struct Keys(pub Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>);
+
+impl Keys {
+    /// Whoever is on this machine needs none.
+    fn open(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        peer.to_canonical().is_loopback() || (self.0)(headers)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -48,9 +68,9 @@ type Answer = Response<Full<Bytes>>;
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
     let mut open = VecDeque::<AbortHandle>::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, as a rule: trying at once would only fill the log.
                     warn!(%error, "the admin address could not accept a connection");
@@ -64,7 +84,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
         let serving = tokio::spawn(async move {
             let service = service_fn(|request| {
                 let admin = admin.clone();
-                async move { Ok::<_, Infallible>(admin.answer(request).await) }
+                async move { Ok::<_, Infallible>(admin.answer(peer, request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -86,12 +106,16 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
 }
 
 impl Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        if !self.may_call(request.headers()) {
-            return text(StatusCode::FORBIDDEN, "not for web pages, nor by this name\n");
-        }
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Answer {
         let (method, path) = (request.method(), request.uri().path());
         let reads = method == Method::GET || method == Method::HEAD;
+        let pages = if reads { Pages::Own } else { Pages::None };
+        if let Err(stranger) = browsers::judge(&self.hosts, request.headers(), pages) {
+            return self.refuse(stranger);
+        }
+        if !reads && !self.keys.open(peer.ip(), request.headers()) {
+            return text(StatusCode::FORBIDDEN, NOT_FROM_AFAR);
+        }
         match path {
             "/healthz" if reads => text(StatusCode::OK, "alive\n"),
             "/readyz" if reads => self.readyz(),
@@ -107,14 +131,13 @@ impl Admin {
         }
     }
 
-    fn may_call(&self, headers: &HeaderMap) -> bool {
-        let host = headers.get(HOST).map(|host| host.to_str().map(host_name));
-        let known = match host {
-            None => true,
-            Some(Ok(host)) => self.hosts.is_empty() || self.hosts.contains(&host),
-            Some(Err(_)) => false,
+    fn refuse(&self, stranger: Stranger) -> Answer {
+        let (reason, why) = match stranger {
+            Stranger::Host => ("host", "not by this name: `admin.allowed_hosts` adds one\n"),
+            Stranger::Browser => ("browser", "not for web pages, nor for browsers to change\n"),
         };
-        known && !is_cross_site(headers)
+        self.metrics.guard_refusals(reason).inc();
+        text(StatusCode::FORBIDDEN, why)
     }
 
     fn readyz(&self) -> Answer {
@@ -200,6 +223,9 @@ fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answ
 const MOST_CONNECTIONS: usize = 64;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
+const NOT_FROM_AFAR: &str = "from another machine this needs `Authorization: Bearer KEY`, with the \
+                             key of a client that has `admin = true`\n";
+
 const INDEX: &str = "tokenward\n
 GET  /healthz                 200 while the process lives
 GET  /readyz                  200 with a token in hand for every upstream, else 503 and why not
@@ -207,3 +233,29 @@ GET  /metrics                 for Prometheus
 GET  /status                  tokens, ends, budgets, last refreshes, the store (JSON)
 POST /-/refresh/{upstream}    a new token now
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p21_only_whoever_is_here_or_has_a_key_may_act() {
+        let keys = Keys(Box::new(|headers| headers.contains_key("x-key")));
+        let (nothing, mut key) = (HeaderMap::new(), HeaderMap::new());
+        key.insert("x-key", HeaderValue::from_static("1"));
+        for (peer, is_here) in [
+            ("127.0.0.1", true),
+            ("127.8.8.8", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("0.0.0.0", false),
+            ("::ffff:10.0.0.1", false),
+            ("fe80::1", false),
+        ] {
+            let peer: IpAddr = peer.parse().expect("an address");
+            assert_eq!(keys.open(peer, &nothing), is_here, "{peer}");
+            assert!(keys.open(peer, &key), "{peer}");
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! Puts the parts together, and takes them apart in order.
 
 mod assemble;
+mod clients;
 mod files;
 mod sockets;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::{self, Admin};
+use crate::browsers::Hosts;
 use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
@@ -108,10 +111,10 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let mut shown = Vec::new();
     let workers = config.workers.unwrap_or_else(cores);
     let in_flight = config.upstreams.iter().map(|it| it.limits.in_flight as usize).sum();
-    for upstream in config.upstreams {
+    for (place, upstream) in config.upstreams.into_iter().enumerate() {
         let name = upstream.name.clone();
         let hosts = bound.addresses.hosts_of(&name);
-        let assembled = assemble::upstream(upstream, hosts, &shared)?;
+        let assembled = assemble::upstream(place, upstream, hosts, &shared)?;
         upstreams.push(assembled.blueprint);
         shown.push(assembled.status);
         let stop = stop_refreshers.clone();
@@ -122,20 +125,26 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     // It ends with the refreshers.
     let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
+    let clients = match config.clients {
+        Some(clients) => Some(clients::follow(clients, &metrics, &stop_refreshers).await),
+        None => None,
+    };
     let drain = Drain::default();
     let admin = Admin {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
+        keys: clients::admin_keys(clients.clone()),
         upstreams: shown,
         store,
         started,
-        hosts: admin_hosts(&bound.addresses),
+        hosts: Hosts::of(bound.addresses.admin).and(config.admin_hosts),
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
     let connections = files::callers_within(connections, in_flight, files::raise_limit());
     let callers = Limits { connections, request, gauge: metrics.callers() };
-    let blueprint = Arc::new(Blueprint { upstreams, callers, metrics, drain: drain.clone() });
+    let blueprint =
+        Arc::new(Blueprint { upstreams, clients, callers, metrics, drain: drain.clone() });
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();
@@ -226,14 +235,6 @@ pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartEr
         }
     };
     Ok(store.sealed(Vault::new(&config.keys)))
-}
-
-/// The admin address answers to its own names; when it is bound to all addresses, to any.
-fn admin_hosts(addresses: &Addresses) -> Vec<String> {
-    match &addresses.admin {
-        admin if admin.ip().is_unspecified() => Vec::new(),
-        admin => sockets::names_of(admin),
-    }
 }
 
 /// Host, process and a number drawn by lot: containers share names and process ids.

@@ -2,12 +2,14 @@
 
 mod check;
 mod classify;
+mod core_dumps;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod run;
 mod seed;
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::causes::causes;
 use crate::config::LogConfig;
 use crate::document::Report;
+use crate::secret::live::{self, Hold};
 use crate::telemetry::log::{self, Format};
 
 /// An authenticating egress gateway: adds a vendor's access token to requests, keeps it alive, and
@@ -77,8 +80,15 @@ enum Failure {
 /// Runs the command line and gives the exit code: 2 when it or the config is wrong, 1 for other
 /// failures.
 pub fn main() -> ExitCode {
+    let undone = core_dumps::forbid();
+    log::tell_panics();
+    if let Err(error) = undone {
+        say(io::stderr(), &format!("warning: core dumps cannot be forbidden: {error}"));
+    }
     let arguments = Arguments::parse();
-    match dispatch(&arguments) {
+    // What fails may be told when the config that it comes from has gone.
+    let mut hold = Some(live::hold());
+    match dispatch(&arguments, &mut hold) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = match &failure {
@@ -91,11 +101,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
+fn dispatch(arguments: &Arguments, hold: &mut Option<Hold>) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Run(file) => run::run(file, arguments),
+        // These run for long, and let secrets go that are no longer used.
+        Command::Run(file) => run::run(file, arguments, hold),
         #[cfg(feature = "sandbox")]
-        Command::Demo(demo) => demo::demo(demo, arguments),
+        Command::Demo(demo) => {
+            *hold = None;
+            demo::demo(demo, arguments)
+        }
         #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => demo::sandbox(sandbox, arguments),
         Command::Check(file) => check::check(file),
@@ -105,15 +119,23 @@ fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn show(failure: &Failure) {
-    use std::io::IsTerminal;
-    match failure {
-        Failure::Config(report) if std::io::stderr().is_terminal() => {
-            eprintln!("{}", report.coloured());
-        }
-        Failure::Config(report) => eprintln!("{report}"),
-        Failure::Usage(problem) => eprintln!("error: {problem}"),
-        Failure::Failed(error) => eprintln!("error: {}", causes(error.as_ref())),
-    }
+    let text = match failure {
+        Failure::Config(report) if io::stderr().is_terminal() => report.coloured().to_string(),
+        Failure::Config(report) => report.to_string(),
+        Failure::Usage(problem) => format!("error: {problem}"),
+        Failure::Failed(error) => format!("error: {}", causes(error.as_ref())),
+    };
+    say(io::stderr(), &text);
+}
+
+/// Writes a line, or more, unless a secret stands in it.
+fn say(mut to: impl Write, text: &str) {
+    let text = match log::holds_secret(text.as_bytes()) {
+        true => "this message is withheld: it holds a secret",
+        false => text,
+    };
+    // There is nobody else to tell that it is closed.
+    let _ = writeln!(to, "{text}");
 }
 
 impl Arguments {

@@ -1,6 +1,7 @@
 //! The operator's file, read, checked and typed.
 
 mod builtin;
+pub mod clients;
 pub mod parse;
 pub mod raw;
 pub mod secrets;
@@ -10,7 +11,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::browsers::Hosts;
 use crate::framing;
+use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
@@ -24,12 +27,18 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::Rules;
 use crate::vendor::template::Values;
 
+use clients::ClientsFile;
+
 /// Everything that a gateway is started with. It can hold no bad value.
 #[derive(Debug)]
 pub struct Config {
     pub admin: SocketAddr,
+    /// Names of the admin address, beside its own.
+    pub admin_hosts: Hosts,
     /// One address for all upstreams.
     pub gateway: Option<Listen>,
+    /// Who may call by TCP; `None`: everybody who can.
+    pub clients: Option<ClientsConfig>,
     pub limits: CallerLimits,
     pub store: StoreConfig,
     /// Threads that serve requests; `None`: one for each core.
@@ -38,8 +47,19 @@ pub struct Config {
     /// How long requests may take to end when the process is told to.
     pub grace: Duration,
     pub upstreams: Vec<UpstreamConfig>,
+    /// The kernel may write this process' memory to a file when it crashes.
+    pub core_dumps: bool,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
+}
+
+/// The clients, and where they were read.
+#[derive(Clone, Debug)]
+pub struct ClientsConfig {
+    pub file: ClientsFile,
+    pub clients: Vec<Client>,
+    /// What was read for them.
+    pub files: Vec<PathBuf>,
 }
 
 /// What callers may ask of the process, whichever upstream they call.

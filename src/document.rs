@@ -91,7 +91,10 @@ impl Document {
     }
 
     fn parse_as(secrecy: Secrecy, name: String, text: String) -> (Document, Report) {
-        let text = Zeroizing::new(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned());
+        let mut text = Zeroizing::new(text);
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
         let (table, mut errors) = DeTable::parse_recoverable(&text);
         let root = Node::root(table.into_inner());
         let ruined = !errors.is_empty();

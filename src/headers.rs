@@ -1,5 +1,4 @@
-//! What is known of header fields: which end at the next hop, which ones a browser sends, and what
-//! a `Host` names.
+//! What is known of header fields: which end at the next hop, and which say how a body is framed.
 
 use http::header::{self, HeaderMap, HeaderName};
 
@@ -115,36 +114,6 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// Whether whoever sent these takes trailers after a body.
 pub fn takes_trailers(headers: &HeaderMap) -> bool {
     list(headers, header::TE).any(|one| one.eq_ignore_ascii_case(b"trailers"))
-}
-
-/// Whether the request bears a mark of a web page of another origin. Programs send neither field.
-pub fn is_cross_site(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
-    let foreign_site = matches!(site, Some(site) if site != b"same-origin" && site != b"none");
-    let origins = headers.get_all(header::ORIGIN);
-    foreign_site || origins.iter().any(|origin| !is_own_origin(origin.as_bytes(), headers))
-}
-
-/// The host of a `Host` field or an authority: without port, brackets kept, lower case, without
-/// the dot of a rooted name.
-pub fn host_name(authority: &str) -> String {
-    let host = match authority.rfind(']') {
-        Some(end) => &authority[..=end],
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host.trim_end_matches('.').to_ascii_lowercase()
-}
-
-/// `Origin` says the very address that was called. That alone proves nothing when a name was
-/// rebound, which the list of hosts is there for.
-fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST) else {
-        return false;
-    };
-    let Some(authority) = origin.strip_prefix(b"http://") else {
-        return false;
-    };
-    authority.eq_ignore_ascii_case(host.as_bytes())
 }
 
 /// Whether a field ends at the next hop, whatever `Connection` says; `_` counts as `-`, as servers
@@ -263,41 +232,5 @@ mod tests {
         ]);
         set.remove_from(&mut map);
         assert_eq!(names(&map), ["acme-access-tokens", "x-authorization"]);
-    }
-
-    #[test]
-    fn p22_a_page_of_another_origin_gives_itself_away() {
-        let host = ("host", "localhost:8081");
-        for fields in [
-            vec![host, ("origin", "http://evil.example")],
-            vec![host, ("origin", "null")],
-            vec![host, ("origin", "https://localhost:8081")],
-            vec![host, ("sec-fetch-site", "cross-site")],
-            vec![host, ("sec-fetch-site", "same-site")],
-            vec![host, ("origin", "http://localhost:8081"), ("origin", "http://evil.example")],
-        ] {
-            assert!(is_cross_site(&headers(&fields)), "{fields:?}");
-        }
-        for fields in [
-            vec![host],
-            vec![host, ("origin", "http://localhost:8081")],
-            vec![host, ("sec-fetch-site", "none")],
-            vec![host, ("sec-fetch-site", "same-origin")],
-        ] {
-            assert!(!is_cross_site(&headers(&fields)), "{fields:?}");
-        }
-    }
-
-    #[test]
-    fn p22_hosts_are_compared_without_port_case_and_final_dot() {
-        for (authority, host) in [
-            ("LocalHost:8081", "localhost"),
-            ("localhost.", "localhost"),
-            ("[::1]:8081", "[::1]"),
-            ("127.0.0.1", "127.0.0.1"),
-            ("127.0.0.1.nip.io:80", "127.0.0.1.nip.io"),
-        ] {
-            assert_eq!(host_name(authority), host);
-        }
     }
 }

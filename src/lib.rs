@@ -30,8 +30,9 @@
 //! | 5 | [`worker`], [`config`] | who carries requests, and what has the operator said? |
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
-//! | 2 | [`vendor`], [`body`], [`framing`], [`headers`] | what is an API like, what is HTTP like? |
-//! | 1 | [`telemetry`], [`document`], [`units`], [`secret`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`] | what does everybody need? |
+//! | 2 | [`vendor`], [`body`], [`framing`], [`headers`], [`browsers`] | what is an API like, what is HTTP like? |
+//! | 1 | [`telemetry`], [`document`], [`units`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`] | what does everybody need? |
+//! | 0 | [`secret`] | what must nobody see? |
 //!
 //! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.
 //!
@@ -45,6 +46,7 @@ pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod body;
+pub mod browsers;
 pub mod causes;
 pub mod cli;
 pub mod clock;

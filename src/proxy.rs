@@ -1,13 +1,16 @@
-//! One request, from top to bottom: route, guard, strip, inject, send, look at the answer. Either it
+//! One request, from top to bottom: who asks, route, guard, strip, inject, send, look at the answer. Either it
 //! goes to the caller, or its token is dead, and the request is sent once more with a newer one.
 
 pub mod caller;
+pub mod clients;
+pub mod emulate;
 pub mod error;
 pub mod guard;
 mod head;
 pub mod inject;
 pub mod inspect;
 pub mod listener;
+mod note;
 pub mod peer;
 pub mod proceed;
 pub mod reply;
@@ -38,7 +41,9 @@ use crate::token::cache::Live;
 use crate::upstream::pool::{Lease, SendError};
 use crate::vendor::rules::{RuleIndex, Verdict};
 
+use clients::{Client, Roster};
 use error::ProxyError;
+use guard::Admission;
 use head::Head;
 use peer::Peer;
 use reply::ReplyBody;
@@ -50,6 +55,8 @@ use vendor_body::{Flight, VendorBody};
 /// A worker's proxy.
 #[derive(Clone, Debug)]
 pub struct Proxy {
+    /// `None`: nobody is asked who they are.
+    clients: Option<Arc<Roster>>,
     routes: Routes,
     metrics: Arc<Metrics>,
     failures: Rc<Sparse>,
@@ -70,40 +77,58 @@ struct Rejected {
 }
 
 impl Proxy {
-    pub fn new(routes: Routes, metrics: Arc<Metrics>, drain: Drain) -> Self {
-        Self { routes, metrics, failures: Rc::default(), drain }
+    pub fn new(
+        clients: Option<Arc<Roster>>,
+        routes: Routes,
+        metrics: Arc<Metrics>,
+        drain: Drain,
+    ) -> Self {
+        Self { clients, routes, metrics, failures: Rc::default(), drain }
     }
 
     /// Answers a request, whatever happens: the one place where errors become answers.
     pub async fn handle(
         &self,
         entrance: Entrance,
-        _peer: &Peer,
-        request: Request<Incoming>,
+        peer: &Peer,
+        mut request: Request<Incoming>,
     ) -> Response<ReplyBody> {
         let method = request.method().clone();
-        let found = self.routes.find(entrance, &request);
-        let settings = found.as_ref().ok().map(|found| &found.route.settings);
+        // Before routing, for an answer may name routes.
+        let client = match &self.clients {
+            None => Ok(None),
+            Some(roster) => roster.identify(peer, request.headers_mut()),
+        };
+        let (client, found) = match client {
+            Ok(client) => (client, self.routes.find(entrance, &request)),
+            Err(refusal) => (None, Err(refusal.into())),
+        };
+        let client = client.as_deref();
+        let route = match &found {
+            Ok(found) => Some(found.route),
+            Err(ProxyError::Client(_)) => self.routes.at(entrance),
+            Err(_) => None,
+        };
+        let settings = route.map(|route| &*route.settings);
         let answer = match found {
             Ok(found) => match found.route.settings.times.total {
-                None => self.forward(found, request).await,
-                Some(total) => Box::pin(self.forward_within(total, found, request)).await,
+                None => self.forward(found, client, request).await,
+                Some(total) => Box::pin(self.forward_within(total, found, client, request)).await,
             },
             Err(error) => Err(error),
         };
-        let answer = answer.unwrap_or_else(|error| {
-            let settings = settings.map(AsRef::as_ref);
-            self.own_answer(settings, &method, &error)
-        });
+        let answer =
+            answer.unwrap_or_else(|error| self.own_answer(settings, client, &method, &error));
         let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
         requests.answered(&method, answer.status());
+        client.inspect(|it| it.requests.answered(settings.map(|s| s.place), answer.status()));
         answer
     }
 
     /// Answers what could not be read as a request.
     pub fn refuse(&self, entrance: Entrance, fault: Fault) -> Response<ReplyBody> {
         let settings = self.routes.at(entrance).map(|route| &*route.settings);
-        let answer = self.own_answer(settings, &Method::GET, &ProxyError::Malformed(fault));
+        let answer = self.own_answer(settings, None, &Method::GET, &ProxyError::Malformed(fault));
         let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
         requests.of_unknown_method(answer.status());
         answer
@@ -113,6 +138,7 @@ impl Proxy {
     fn own_answer(
         &self,
         settings: Option<&route::Settings>,
+        client: Option<&Client>,
         method: &Method,
         error: &ProxyError,
     ) -> Response<ReplyBody> {
@@ -122,12 +148,14 @@ impl Proxy {
         let limits = settings.map_or(self.metrics.unrouted_limits(), |s| &s.metrics.limits);
         error.limit().inspect(|limit| limits.reached(*limit));
         error.malformed().inspect(|fault| self.metrics.malformed(fault.name()));
+        error.client().inspect(|refusal| self.metrics.guard_refusals(refusal.reason()).inc());
         let upstream = settings.map_or("", |settings| settings.name.as_str());
+        let client = client.map_or("", |client| client.name.as_str());
         let (kind, detail) = (reply::kind(error), causes(error));
         if !answer.status().is_server_error() {
-            debug!(upstream, %method, request_id, kind, detail, "a request was refused");
+            debug!(upstream, client, %method, request_id, kind, detail, "a request was refused");
         } else if let Some(unlogged) = self.failures.admit() {
-            warn!(upstream, %method, request_id, kind, detail, unlogged, "a request failed");
+            warn!(upstream, client, %method, request_id, kind, detail, unlogged, "a request failed");
         }
         answer
     }
@@ -136,24 +164,32 @@ impl Proxy {
         &self,
         total: Duration,
         found: Found<'_>,
+        client: Option<&Client>,
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let upstream = found.route.settings.name.clone();
         let late = |_| Err(ProxyError::TookTooLong { upstream, after: total });
-        timeout(total, self.forward(found, request)).await.unwrap_or_else(late)
+        timeout(total, self.forward(found, client, request)).await.unwrap_or_else(late)
     }
 
     async fn forward(
         &self,
         found: Found<'_>,
+        client: Option<&Client>,
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Found { route, target } = found;
         let settings = &route.settings;
         let mut flight = Flight::new(settings.metrics.clone(), Instant::now());
         let (parts, body) = request.into_parts();
-        settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
+        let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
+        client.map_or(Ok(()), |it| {
+            it.admit(settings.place, &admission, &parts.method, target.path())
+        })?;
         settings.admit(&body)?;
+        if let Admission::Emulate(call) = admission {
+            return Box::pin(emulate::answer(call, settings, body)).await;
+        }
         let mut head = Head::new(route, parts, target, &body);
         let passed = &settings.metrics.request_bytes;
         flight.replay = Replay::new(body, settings.body_limits, passed);
@@ -312,17 +348,6 @@ impl Answer {
     }
 }
 
-impl Route {
-    fn note_rejection(&self, rejected: &Rejected) {
-        let settings = &self.settings;
-        if let Some(counter) = settings.metrics.rejections.get(rejected.rule.place()) {
-            counter.inc();
-        }
-        debug!(upstream = settings.name, rule = settings.rules.get(rejected.rule).name(),
-            verdict = ?rejected.verdict, "the vendor rejected a request");
-    }
-}
-
 impl route::Settings {
     fn admit(&self, body: &Incoming) -> Result<(), ProxyError> {
         if self.metrics.in_flight.get() > i64::from(self.most_in_flight) {
@@ -349,17 +374,6 @@ impl route::Settings {
             _ => ProxyError::Upstream { upstream: self.name.clone(), source },
         }
     }
-
-    fn note_retry(&self, retry: Retry) {
-        debug!(upstream = self.name, retry = retry.as_str(), "what became of a rejected request");
-        let metrics = &self.metrics;
-        match retry {
-            Retry::Recovered => metrics.recovered.inc(),
-            Retry::RejectedAgain => metrics.rejected_again.inc(),
-            Retry::Skipped(Skip::NoToken | Skip::NoAnswer) => metrics.failed.inc(),
-            Retry::Skipped(_) => metrics.skipped.inc(),
-        }
-    }
 }
 
 /// How often the vendor may say of one attempt that it has read nothing of it.
@@ -369,20 +383,4 @@ const MOST_UNREAD: u32 = 2;
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn size_of_future<A, F: Future>(_: fn(A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    /// It is moved into place for every request.
-    #[test]
-    fn the_future_of_a_request_stays_small() {
-        type Arguments = (&'static Proxy, Entrance, Request<Incoming>);
-        let handle =
-            |(proxy, entrance, request): Arguments| proxy.handle(entrance, &Peer::Unix, request);
-        let size = size_of_future(handle);
-        assert!(size <= 3200, "{size} bytes");
-    }
-}
+mod tests;

@@ -165,6 +165,11 @@ impl Tokens {
         }
     }
 
+    /// How long the token in hand lives on; this asks nobody for another.
+    pub fn left(&self) -> Option<Duration> {
+        Some(self.cache.living(BootTime::now())?.over_at.left())
+    }
+
     /// Asks for a refresh that nobody waits for: the request that met the rejection cannot be sent
     /// again, but the next one shall find a good token.
     pub fn refresh_soon(&self, generation: u64) {

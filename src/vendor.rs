@@ -1,7 +1,9 @@
 //! What a vendor's API is like: a description in TOML, and what follows from it.
 
 pub mod description;
+pub mod emulation;
 pub mod injection;
+pub mod operation;
 pub mod path;
 pub mod phrases;
 pub mod pointer;

@@ -13,6 +13,7 @@ use tracing::error;
 use crate::drain::Drain;
 use crate::proxy::Proxy;
 use crate::proxy::caller::{self, Context, Seats};
+use crate::proxy::clients::Roster;
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
 use crate::telemetry::metrics::Metrics;
@@ -23,6 +24,8 @@ use crate::upstream::pool::{self, Upstream};
 #[derive(Debug)]
 pub struct Blueprint {
     pub upstreams: Vec<UpstreamBlueprint>,
+    /// Who may call by TCP; `None`: everybody who can.
+    pub clients: Option<Arc<Roster>>,
     pub callers: caller::Limits,
     pub metrics: Arc<Metrics>,
     pub drain: Drain,
@@ -67,16 +70,18 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
-        let proxy = Proxy::new(routes.clone(), blueprint.metrics.clone(), blueprint.drain.clone());
+        let Blueprint { clients, metrics, drain, .. } = blueprint;
+        let (clients, metrics) = (clients.clone(), metrics.clone());
+        let proxy = Proxy::new(clients, routes.clone(), metrics, drain.clone());
         let seats = Rc::new(Seats::default());
         for (socket, entrance) in listeners {
             let (proxy, limits) = (proxy.clone(), blueprint.callers.clone());
-            let (seats, drain) = (seats.clone(), blueprint.drain.clone());
+            let (seats, drain) = (seats.clone(), drain.clone());
             let context = Context { entrance, proxy, limits, seats, drain };
             spawn_local(listener::serve(socket, context));
         }
         spawn_local(sweep(routes));
-        blueprint.drain.ended().await;
+        drain.ended().await;
         Ok(())
     })
 }

@@ -2,7 +2,11 @@
 
 use tokenward::sandbox::{Fault, FaultKind, Rejection, Scope, Vendor};
 
-use crate::support::{Answer, RawVendor, Stage, logs, soon, until};
+use tokenward::telemetry::log::WITHHELD_MESSAGE;
+
+use crate::support::process::{Process, gateway, run, tokenward};
+use crate::support::vendors::{Home, client, get, get_until, send};
+use crate::support::{Answer, RawVendor, Stage, leaks, logs, soon, until};
 
 /// Everything of ours that anybody can read, and every secret that there has been.
 #[derive(Default)]
@@ -159,4 +163,98 @@ credentials.refresh_token = "first-refresh-of-all"
     audit.admin_pages(&stage).await;
     audit.saw("debug output", format!("{:?}", stage.gateway));
     audit.finds_nothing();
+}
+
+#[test]
+fn p26_the_search_of_every_test_would_find_what_came_to_light() {
+    leaks::secret("planted-by-this-test");
+    let random = "Ab3".repeat(13) + "x";
+    for found in [
+        "INFO all is well planted-by-this-test".to_owned(),
+        format!("sandbox-jing-access-{random}"),
+        "{\"token\":\"aiclk-refresh-12-of-40123\"}".to_owned(),
+        format!("WARN {WITHHELD_MESSAGE} record_target=tokenward::proxy"),
+        format!("{{\"message\":\"{WITHHELD_MESSAGE}\",\"record_target\":\"tokenward::app\"}}"),
+    ] {
+        leaks::look_into("a plant", format!("before\n{found}\nafter\n").as_bytes());
+        assert_eq!(leaks::found_in("a plant"), [format!("in a plant: {found}")]);
+    }
+    for fine in ["jing-access-log", &format!("{WITHHELD_MESSAGE} record_target=hyper::proto")] {
+        leaks::look_into("a plant", fine.as_bytes());
+        assert_eq!(leaks::found_in("a plant"), [""; 0]);
+    }
+}
+
+/// The last detail of what the libraries log, with tokens in headers and in queries.
+#[tokio::test]
+async fn p26_a_program_that_logs_everything_shows_no_token() {
+    let vendor = RawVendor::start().await;
+    let description = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendors/wechat.toml");
+    let home = Home::with(&format!(
+        r#"
+workers = 1
+admin.listen = "127.0.0.1:0"
+store.kind = "memory"
+[upstream.jing]
+vendor = "jing"
+listen = "127.0.0.1:0"
+base_url = "http://{at}"
+credentials = {{ app_id = "an-app-id", app_secret = "a-very-secret-secret" }}
+[upstream.wechat]
+vendor = "{description}"
+listen = "127.0.0.1:0"
+base_url = "http://{at}"
+credentials = {{ appid = "another-id", secret = "wx-very-secret/+" }}
+"#,
+        at = vendor.address
+    ));
+    let mut command = gateway(&home.config());
+    command.args(["--log-level", "trace"]);
+    let process = Process::start(command);
+    let admin = process.admin().await;
+    get_until(format!("{admin}/readyz"), |it| it.status == 200).await;
+    for upstream in ["jing", "wechat"] {
+        let at = process.upstream(upstream).await;
+        get(format!("{at}/x")).await;
+        vendor.will(Answer::rejection());
+        get(format!("{at}/x")).await;
+        let refresh = client().post(format!("{admin}/-/refresh/{upstream}"));
+        assert_eq!(send(refresh.header("Content-Length", "0")).await.expect("one").status, 200);
+        get(format!("{at}/x")).await;
+    }
+    let metrics = get(format!("{admin}/metrics")).await.body;
+    assert!(metrics.contains("\ntokenward_log_records_withheld_total "), "{metrics}");
+    process.signal("TERM").await;
+    let said = process.ended().await.stderr;
+    assert!(said.contains("\"TRACE\"") && said.contains("hyper"), "the libraries log");
+    let withheld = said.matches(WITHHELD_MESSAGE).count();
+    println!("{} records, {withheld} of them withheld", said.lines().count());
+    assert!(!said.contains("very-secret"), "{said}");
+}
+
+#[tokio::test]
+async fn p26_a_command_does_not_say_what_holds_a_secret() {
+    let home = Home::with(
+        r#"
+store.kind = "memory"
+[upstream.jing]
+vendor = "jing"
+listen = "127.0.0.1:0"
+base_url = "http://127.0.0.1:1/in-the-wrong-place"
+credentials = { app_id = "an-app-id", app_secret = "in-the-wrong-place" }
+[upstream.another]
+vendor = "jing"
+listen = "127.0.0.1:0"
+credentials = { app_id = "an-app-id", app_secret = "short" }
+"#,
+    );
+    let mut check = tokenward();
+    check.args(["check", "--config"]).arg(home.config());
+    let ended = run(check).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("withheld: it holds a secret"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("another: 127.0.0.1:0"), "the rest is said: {}", ended.stdout);
+    assert!(!ended.stdout.contains("in-the-wrong-place"), "{}", ended.stdout);
+    let warning = "`upstream.another.credentials.app_secret` is shorter than 8 bytes";
+    assert!(ended.stderr.contains(warning), "{}", ended.stderr);
 }

@@ -4,20 +4,27 @@
 pub mod authority;
 pub mod bulk;
 pub mod caller;
+pub mod chromium;
+pub mod clients;
 pub mod differential;
 pub mod flood;
 pub mod front;
 pub mod h2;
 pub mod hand;
 pub mod kubernetes;
+pub mod leaks;
 pub mod logs;
+pub mod memory;
 pub mod message;
 pub mod metrics;
 pub mod pod;
 pub mod process;
 pub mod redis;
 pub mod running;
+pub mod servers;
 pub mod stage;
+pub mod strangers;
+pub mod switch;
 pub mod vendor;
 pub mod vendors;
 

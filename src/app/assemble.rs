@@ -8,8 +8,8 @@ use http::uri::Authority;
 
 use crate::admin::status;
 use crate::body::replay;
+use crate::browsers::{Host, Hosts};
 use crate::config::UpstreamConfig;
-use crate::headers::host_name;
 use crate::proxy::guard::{self, Guard};
 use crate::proxy::inspect::LookLimits;
 use crate::proxy::route::Settings;
@@ -47,10 +47,12 @@ pub(super) struct Assembled {
     pub(super) status: status::Upstream,
 }
 
-/// `own_hosts` are the names of the listeners that it is reached by.
+/// `place` is its own among all upstreams, `own_hosts` are the names of the listeners that it is
+/// reached by.
 pub(super) fn upstream(
+    place: usize,
     config: UpstreamConfig,
-    own_hosts: Vec<String>,
+    own_hosts: Hosts,
     shared: &Shared,
 ) -> Result<Assembled, StartError> {
     let plain = config.base_url.scheme() == Scheme::Http;
@@ -67,7 +69,7 @@ pub(super) fn upstream(
         http2,
     };
     let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
-    let settings = Arc::new(settings(config, own_hosts, tokens.clone(), shared)?);
+    let settings = Arc::new(settings(place, config, own_hosts, tokens.clone(), shared)?);
     let status = status::Upstream {
         name: settings.name.clone(),
         vendor,
@@ -141,35 +143,40 @@ fn http2(config: &UpstreamConfig) -> Result<Option<pool::Http2>, StartError> {
 }
 
 fn settings(
+    place: usize,
     config: UpstreamConfig,
-    own_hosts: Vec<String>,
+    own_hosts: Hosts,
     tokens: Tokens,
     shared: &Shared,
 ) -> Result<Settings, StartError> {
     let authority = HeaderValue::from_str(config.identity.authority());
     let authority = authority.map_err(|_| bad_host(&config))?;
+    let vendor_host: Host = config.identity.authority().parse().map_err(|_| bad_host(&config))?;
+    let vendor_host = vendor_host.at_any_port();
     let UpstreamConfig { name, base_url, identity, vendor, rules, timeouts, .. } = config;
-    let vendor_host = host_name(identity.authority());
     // The patterns are the vendor's paths; requests have the base before them.
     let below = |patterns: Vec<PathPattern>| -> Vec<PathPattern> {
         patterns.iter().map(|pattern| pattern.below(base_url.prefix())).collect()
     };
-    let shares_our_host = own_hosts.contains(&vendor_host);
-    let mut hosts = config.guard.hosts;
-    hosts.extend(own_hosts);
-    hosts.push(vendor_host.clone());
+    let shares_our_host = own_hosts.knows(identity.authority());
+    let mut hosts = config.guard.hosts.and(own_hosts);
+    hosts.extend([vendor_host.clone()]);
+    let emulated = config.guard.emulated.into_iter().map(|call| call.below(base_url.prefix()));
+    let emulated: Vec<_> = emulated.collect();
+    let strip = Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str()));
+    let strip = if emulated.is_empty() { strip } else { strip.and_placeholders() };
     let guard = guard::Config {
         hosts,
-        methods: config.guard.methods,
-        paths: below(config.guard.paths),
+        allowed: config.guard.allowed.below(base_url.prefix()),
         token_endpoints: below(config.guard.token_endpoints),
+        emulated,
     };
     let rule_names = rules.iter().map(|(_, rule)| rule.name());
     Ok(Settings {
         authority,
         base_path: base_url.prefix().to_owned(),
         guard: Guard::new(guard, &shared.metrics),
-        strip: Strip::new(&vendor.inject, vendor.strip.iter().map(|name| name.as_str())),
+        strip,
         tokens,
         look: LookLimits { bytes: config.look_limit, wait: timeouts.idle },
         body_limits: replay::Limits { kept: config.replay_limit, whole: config.limits.body },
@@ -183,6 +190,7 @@ fn settings(
         shares_our_host,
         rules,
         name,
+        place,
     })
 }
 

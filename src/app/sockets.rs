@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 use tracing::info;
 
+use crate::browsers::Hosts;
 use crate::config::Config;
 use crate::proxy::listener::Socket;
 use crate::proxy::route::Entrance;
@@ -83,15 +84,15 @@ impl Addresses {
         self.upstreams.iter().find(|(known, _)| known == name).map(|(_, address)| address)
     }
 
-    /// The hosts by which callers may name the listeners of one upstream.
-    pub(super) fn hosts_of(&self, upstream: &str) -> Vec<String> {
+    /// By which callers may name the listeners of one upstream.
+    pub(super) fn hosts_of(&self, upstream: &str) -> Hosts {
         let own = self.upstream(upstream).into_iter().chain(&self.gateway);
         let tcp = own.filter_map(|address| match address {
-            Address::Tcp(address) => Some(names_of(address)),
+            Address::Tcp(address) => Some(Hosts::of(*address)),
             Address::Unix(_) => None,
         });
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        tcp.flatten().chain(names_of(&loopback)).collect()
+        tcp.fold(Hosts::of(loopback), Hosts::and)
     }
 
     /// Tells where to call, which with port 0 nobody knows otherwise.
@@ -113,16 +114,6 @@ impl Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// The hosts by which an address of this machine may be called.
-pub(super) fn names_of(address: &SocketAddr) -> Vec<String> {
-    let own = match address.ip() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    let names = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
-    names.into_iter().chain([own]).collect()
 }
 
 /// On the runtime that starts the gateway; the others are taken over by the workers'.

@@ -1,28 +1,36 @@
 //! `tokenward check`: every mistake in a config, or none.
 
+use std::io;
+
 use crate::config::parse;
 
-use super::{ConfigFile, Failure, environment};
+use super::{ConfigFile, Failure, environment, say};
 
 pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
+    let out = |line: String| say(io::stdout(), &line);
     let config = parse::file(&file.config, environment()).map_err(Failure::Config)?;
     for warning in &config.warnings {
-        eprintln!("warning: {warning}");
+        say(io::stderr(), &format!("warning: {warning}"));
     }
-    println!("{}: good", file.config.display());
-    println!("  admin     {}", config.admin);
+    out(format!("{}: good", file.config.display()));
+    out(format!("  admin     {}", config.admin));
     if let Some(gateway) = &config.gateway {
-        println!("  gateway   {gateway}");
+        out(format!("  gateway   {gateway}"));
     }
-    println!("  store     {}", config.store.place);
+    if let Some(clients) = &config.clients {
+        let (count, file) = (clients.clients.len(), clients.file.path.display());
+        out(format!("  clients   {count}, of {file}"));
+    }
+    out(format!("  store     {}", config.store.place));
     if let Some(key) = config.store.keys.first() {
         let older = config.store.keys.len() - 1;
-        println!("  sealed    with the key {}; {older} older ones open, too", key.id());
+        out(format!("  sealed    with the key {}; {older} older ones open, too", key.id()));
     }
     for upstream in &config.upstreams {
         let listen = upstream.listen.as_ref().map_or("gateway only".to_owned(), |l| l.to_string());
         let (name, base_url) = (&upstream.name, &upstream.base_url);
-        println!("  upstream  {name}: {listen} -> {base_url} (vendor {})", upstream.vendor.name);
+        let vendor = &upstream.vendor.name;
+        out(format!("  upstream  {name}: {listen} -> {base_url} (vendor {vendor})"));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::config::parse;
 use crate::vendor::rules::{Outcome, Rules};
 
-use super::Failure;
+use super::{Failure, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -43,19 +43,20 @@ pub(super) fn classify(arguments: &Arguments) -> Result<(), Failure> {
     let headers = headers(&arguments.headers)?;
     let body = body(arguments.body.as_ref())?;
 
+    let out = |line: &str| say(std::io::stdout(), line);
     // What the gateway would not look at shall decide nothing here.
     let looked_at = &body[..body.len().min(parse::LOOK_LIMIT)];
     if looked_at.len() < body.len() {
-        println!("only the first {} bytes are looked at, by default", looked_at.len());
+        out(&format!("only the first {} bytes are looked at, by default", looked_at.len()));
     }
     let outcomes = rules.explain(status, &headers, looked_at);
     for ((_, rule), outcome) in rules.iter().zip(&outcomes) {
-        println!("{}: {outcome}", rule.name());
+        out(&format!("{}: {outcome}", rule.name()));
     }
     let fired = outcomes.iter().position(|outcome| *outcome == Outcome::Fires);
     match fired.and_then(|place| rules.iter().nth(place)) {
-        Some((_, rule)) => println!("=> {}, by the rule {}", rule.verdict(), rule.name()),
-        None => println!("=> no rejection: the answer is handed on as it is"),
+        Some((_, rule)) => out(&format!("=> {}, by the rule {}", rule.verdict(), rule.name())),
+        None => out("=> no rejection: the answer is handed on as it is"),
     }
     Ok(())
 }

@@ -1,19 +1,31 @@
 //! `tokenward run`: the gateway, until a signal.
 
+use std::io;
+
 use tracing::{info, warn};
 
 use crate::app::{self, Gateway};
 use crate::config::parse;
+use crate::secret::live::Hold;
 use crate::signal::Shutdown;
 
-use super::{Arguments, ConfigFile, Failure, block_on, environment};
+use super::{Arguments, ConfigFile, Failure, block_on, core_dumps, environment};
 
-pub(super) fn run(file: &ConfigFile, arguments: &Arguments) -> Result<(), Failure> {
+/// `hold` is let go when the gateway serves.
+pub(super) fn run(
+    file: &ConfigFile,
+    arguments: &Arguments,
+    hold: &mut Option<Hold>,
+) -> Result<(), Failure> {
     let config = parse::file(&file.config, environment()).map_err(Failure::Config)?;
     arguments.init_log(&config.log)?;
+    if config.core_dumps {
+        core_dumps::permit().map_err(|error| Failure::failed(io::Error::from(error)))?;
+    }
     block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
         let gateway = app::start(config).await.map_err(Failure::failed)?;
+        *hold = None;
         until_signal(gateway, &mut shutdown).await
     })
 }

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::token::page::Page;
 use crate::token::store::{Pages, Store, Swap};
 
-use super::{ConfigFile, Failure, block_on, environment};
+use super::{ConfigFile, Failure, block_on, environment, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -51,7 +51,8 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
         put(&store, page, &token, *force, name).await
     })?;
     let place = &place.place;
-    println!("{place}: {name} is seeded; a gateway that runs presents the token within seconds");
+    let done = "is seeded; a gateway that runs presents the token within seconds";
+    say(std::io::stdout(), &format!("{place}: {name} {done}"));
     Ok(())
 }
 
@@ -66,6 +67,7 @@ fn upstream<'a>(config: &'a Config, name: &str) -> Result<&'a UpstreamConfig, Fa
 fn read(path: &Path) -> Result<Secret, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    // The file's length is known before it is read, so the text has no larger copy.
     let text = zeroize::Zeroizing::new(text);
     let token = Secret::new(text.trim());
     if token.expose().is_empty() {

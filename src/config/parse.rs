@@ -1,6 +1,8 @@
 //! From what is written to what is meant. Every mistake is noted in its place, and all of them are
 //! told at once.
 
+pub mod allow;
+mod clients;
 mod store;
 mod tls;
 mod upstream;
@@ -9,10 +11,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::browsers::{BadHost, Hosts};
 use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
-use crate::secret::Secret;
+use crate::secret::{SHORTEST_LISTED, Secret};
 use crate::telemetry::log;
 use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
@@ -125,14 +128,21 @@ impl Parser<'_> {
         if raw.upstream.is_empty() {
             self.note(&[], "there is no upstream: add a table `[upstream.NAME]`");
         }
+        let core_dumps = raw.core_dumps.unwrap_or_default();
+        if core_dumps {
+            let warning = "`core_dumps` permits core dumps, which hold tokens and credentials";
+            self.warnings.push(warning.to_owned());
+        }
         let log = self.log(raw.log);
         let store = self.store(raw.store);
+        let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
         let upstreams: Vec<_> = raw
             .upstream
             .into_iter()
             .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
             .collect();
+        let clients = self.clients(raw.clients, &names, &upstreams);
         let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
         taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
         for upstream in &upstreams {
@@ -146,13 +156,16 @@ impl Parser<'_> {
 
         Some(Config {
             admin,
+            admin_hosts: self.hosts(&["admin"], raw.admin.allowed_hosts.as_deref()),
             gateway,
+            clients,
             limits: self.limits(&raw.limits),
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
             log,
             grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
             upstreams,
+            core_dumps,
             warnings: std::mem::take(&mut self.warnings),
         })
     }
@@ -171,6 +184,27 @@ impl Parser<'_> {
             );
         }
         *address
+    }
+
+    /// The names of `allowed_hosts` in a table.
+    fn hosts(&mut self, table: &[&str], raw: Option<&[String]>) -> Hosts {
+        let mut hosts = Hosts::default();
+        for (index, text) in raw.unwrap_or_default().iter().enumerate() {
+            match text.parse() {
+                Ok(host) => hosts.extend([host]),
+                Err(error) => {
+                    let index = index.to_string();
+                    let path = [table, &["allowed_hosts", index.as_str()]].concat();
+                    let mistake = self.document.mistake(&path, BadHost::to_string(&error));
+                    let mistake =
+                        mistake.expected("expected a name or an address, as callers write it");
+                    self.report.push(mistake.help(
+                        "\"tokenward.internal\", \"10.0.0.5\", \"[fd00::5]\", or with one port \"web:8080\"",
+                    ));
+                }
+            }
+        }
+        hosts
     }
 
     fn limits(&mut self, raw: &RawLimits) -> CallerLimits {
@@ -227,9 +261,30 @@ impl Parser<'_> {
         }
     }
 
-    /// The secret that the key at `path` gives or names.
+    /// The secret that the key at `path` gives or names. From then on it is looked for in the log.
     fn secret(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
-        match source.resolve(self.folder, |name| std::env::var_os(name)) {
+        let secret = self.resolve(path, source, |text| Secret::new(text))?;
+        if !secret.is_looked_for() {
+            let key = path.join(".");
+            self.warnings.push(format!(
+                "`{key}` is shorter than {SHORTEST_LISTED} bytes: the log filter does not look for it"
+            ));
+        }
+        Some(secret)
+    }
+
+    /// The same of what only names an account: it may stand in the log.
+    fn identifier(&mut self, path: &[&str], source: &SecretSource) -> Option<Secret> {
+        self.resolve(path, source, |text| Secret::identifier(text))
+    }
+
+    fn resolve(
+        &mut self,
+        path: &[&str],
+        source: &SecretSource,
+        make: fn(&str) -> Secret,
+    ) -> Option<Secret> {
+        match source.resolve(self.folder, |name| std::env::var_os(name), make) {
             Ok(found) => {
                 if let Some(file) = found.readable_by_others {
                     let file = file.display();

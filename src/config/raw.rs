@@ -16,7 +16,7 @@ use crate::units::{BaseUrl, Listen, Size, Span};
 use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
 
-pub use one_or_more::OneOrMore;
+pub use one_or_more::{Described, OneOrMore};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -24,10 +24,14 @@ pub use one_or_more::OneOrMore;
 pub struct RawConfig {
     /// Threads that carry requests. Left out: one for each core.
     pub workers: Option<NonZeroU16>,
+    /// Permits core dumps, which hold tokens.
+    pub core_dumps: Option<bool>,
     pub log: RawLog,
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
     pub gateway: Option<RawGateway>,
+    /// Who may call. Left out: everybody on this machine.
+    pub clients: Option<RawClients>,
     pub limits: RawLimits,
     pub store: RawStore,
     pub shutdown: RawShutdown,
@@ -52,6 +56,8 @@ pub struct RawAdmin {
     pub listen: Option<Listen>,
     /// Permits an address that other machines can reach.
     pub allow_remote: Option<bool>,
+    /// Hosts by which it may be called, beside localhost and the address that it listens on.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// The address for all upstreams, which are told apart by a path prefix, the `Host` or an
@@ -60,6 +66,14 @@ pub struct RawAdmin {
 #[serde(deny_unknown_fields, default)]
 pub struct RawGateway {
     pub listen: Option<Listen>,
+}
+
+/// Who may call by TCP, and what.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawClients {
+    /// The list of clients, relative to the config file.
+    pub file: Option<PathBuf>,
 }
 
 /// How much a caller may ask of the process, whichever upstream it calls.
@@ -228,8 +242,10 @@ pub struct RawGuard {
     pub allowed_hosts: Option<Vec<String>>,
     /// Left out: all.
     pub methods: Option<Vec<String>>,
-    /// Path patterns; left out: all.
+    /// Path patterns, each perhaps with a method before it; left out: all.
     pub paths: Option<Vec<String>>,
+    /// A list of the vendor's description, by its name.
+    pub preset: Option<String>,
     /// What a caller meets at the vendor's token endpoint.
     pub token_endpoint: Option<TokenEndpoint>,
 }
@@ -325,7 +341,7 @@ mod tests {
 
     #[test]
     fn p32_unknown_keys_are_mistakes_at_every_level() {
-        let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nstore.nope = 1\n\
+        let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nclients.nope = 1\nstore.nope = 1\n\
                     limits.nope = 1\n\
                     shutdown.nope = 1\n[upstream.x]\nnope = 1\nreplay.nope = 1\nlook.nope = 1\n\
                     refresh.nope = 1\nguard.nope = 1\ntls.nope = 1\ntimeouts.nope = 1\n\

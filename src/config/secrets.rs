@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 use zeroize::Zeroizing;
 
+use crate::config::raw::Described;
 use crate::secret::Secret;
 
 /// `"text"`, `{ env = "NAME" }` or `{ file = "path" }`.
@@ -47,14 +48,17 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Looks the secret up. `folder` is that of the config file, `env` the environment.
+    /// Looks the text up and makes a secret of it. `folder` is that of the config file, `env` the
+    /// environment.
     ///
     /// Line ends at the end of the text are not part of the secret: editors and `echo` add them.
     pub fn resolve(
         &self,
         folder: &Path,
         env: impl Fn(&str) -> Option<OsString>,
+        make: fn(&str) -> Secret,
     ) -> Result<Resolved, SecretError> {
+        let found = |bytes: &[u8], place: &str| found(bytes, place, make);
         match self {
             SecretSource::Text(text) => found(text.expose().as_bytes(), "the text"),
             SecretSource::Env(name) => {
@@ -73,6 +77,10 @@ impl SecretSource {
             }
         }
     }
+}
+
+impl Described for SecretSource {
+    const WHAT: &str = "\"text\", { env = \"NAME\" } or { file = \"path\" }";
 }
 
 impl<'de> Deserialize<'de> for SecretSource {
@@ -95,11 +103,12 @@ impl<'de> Visitor<'de> for SourceVisitor {
     type Value = SecretSource;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"text\", { env = \"NAME\" } or { file = \"path\" }")
+        f.write_str(SecretSource::WHAT)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<SecretSource, E> {
-        Ok(SecretSource::Text(Secret::new(text)))
+        // Whether it is one that the log must not hold is decided when its key is known.
+        Ok(SecretSource::Text(Secret::compound(text, Vec::new())))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
@@ -111,11 +120,11 @@ impl<'de> Visitor<'de> for SourceVisitor {
     }
 }
 
-fn found(bytes: &[u8], place: &str) -> Result<Resolved, SecretError> {
+fn found(bytes: &[u8], place: &str, make: fn(&str) -> Secret) -> Result<Resolved, SecretError> {
     let text = std::str::from_utf8(bytes).map_err(|_| SecretError::NotText(place.to_owned()))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(SecretError::Empty(place.to_owned())),
-        text => Ok(Resolved { secret: Secret::new(text), readable_by_others: None }),
+        text => Ok(Resolved { secret: make(text), readable_by_others: None }),
     }
 }
 
@@ -153,11 +162,12 @@ mod tests {
     }
 
     fn resolve(toml: &str, folder: &Path) -> Result<Resolved, SecretError> {
-        source(toml).resolve(folder, |name| match name {
+        let env = |name: &str| match name {
             "SET" => Some("from env\n".into()),
             "BLANK" => Some("".into()),
             _ => None,
-        })
+        };
+        source(toml).resolve(folder, env, |text| Secret::new(text))
     }
 
     #[test]

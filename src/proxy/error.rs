@@ -7,7 +7,7 @@ use crate::telemetry::metrics::Limit;
 use crate::token::NoToken;
 use crate::upstream::pool::SendError;
 
-use super::guard::Refusal;
+use super::{clients, guard::Refusal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
@@ -30,6 +30,9 @@ pub enum ProxyError {
     /// The caller's, or the operator's list is too narrow.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// The caller's: it is nobody we know, or not for this. Or the operator's list is too narrow.
+    #[error("{0}")]
+    Client(#[from] clients::Refusal),
     /// The caller's: the vendor has not got the whole of it, and has not answered.
     #[error("the body of this request broke off")]
     BodyBroken,
@@ -42,6 +45,9 @@ pub enum ProxyError {
     /// The caller's, or the operator's limit is too low.
     #[error("the body of this request is longer than `limits.body` of this upstream: {0} bytes")]
     BodyTooLarge(u64),
+    /// The caller's: this holds more than credentials.
+    #[error("the body of this call of the token endpoint is longer than {0} bytes")]
+    TokenCallTooLarge(u64),
     /// The callers': together they want more at one time than the operator permits.
     #[error(
         "upstream {upstream} has {limit} requests under way, which is `limits.in_flight` of it"
@@ -81,6 +87,14 @@ impl ProxyError {
         }
     }
 
+    /// Why whoever calls was refused.
+    pub fn client(&self) -> Option<clients::Refusal> {
+        match self {
+            Self::Client(refusal) => Some(*refusal),
+            _ => None,
+        }
+    }
+
     /// What of the request is no proper HTTP.
     pub fn malformed(&self) -> Option<Fault> {
         match self {
@@ -103,7 +117,7 @@ impl ProxyError {
                 _ => None,
             },
             Self::BodyStoodStill => Some(Limit::Idle),
-            Self::BodyTooLarge(_) => Some(Limit::Body),
+            Self::BodyTooLarge(_) | Self::TokenCallTooLarge(_) => Some(Limit::Body),
             Self::TooManyRequests { .. } => Some(Limit::InFlight),
             Self::TookTooLong { .. } => Some(Limit::Total),
             Self::Upstream { source: SendError::Silent(_), .. } => Some(Limit::FirstByte),

@@ -1,29 +1,43 @@
 //! Who may call what: checked before a byte leaves.
 
-use http::{HeaderMap, Method, header};
+pub mod allow;
+mod overrides;
+
+use http::{HeaderMap, Method};
 use prometheus::IntCounter;
 
-use crate::headers::{host_name, is_cross_site};
+use crate::browsers::{self, Hosts, Pages, Stranger};
 use crate::telemetry::metrics::Metrics;
+use crate::vendor::emulation::TokenCall;
 use crate::vendor::path::PathPattern;
+
+use allow::{AllowList, Unlisted};
+use overrides::{Overrides, Unreadable};
 
 /// What one upstream allows.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Hosts by which the gateway may be called, as [`host_name`] spells them.
-    pub hosts: Vec<String>,
-    /// Empty: all.
-    pub methods: Vec<Method>,
-    /// Empty: all.
-    pub paths: Vec<PathPattern>,
+    /// By which the gateway may be called.
+    pub hosts: Hosts,
+    pub allowed: AllowList,
     /// The vendor's own token endpoints: closed.
     pub token_endpoints: Vec<PathPattern>,
+    /// The calls among them that are answered in the vendor's place.
+    pub emulated: Vec<TokenCall>,
+}
+
+/// What becomes of a request that is admitted.
+#[derive(Clone, Copy, Debug)]
+pub enum Admission<'a> {
+    ToVendor,
+    Emulate(&'a TokenCall),
 }
 
 /// One upstream's guard.
 #[derive(Clone, Debug)]
 pub struct Guard {
     config: Config,
+    overrides: Overrides,
     refused: Vec<(Refusal, IntCounter)>,
 }
 
@@ -34,66 +48,101 @@ pub enum Refusal {
          a web page may have rebound its name to this address"
     )]
     Host,
-    #[error("a web page of another origin asked for this, and no page may call with the token")]
+    #[error(
+        "a web browser sent this, or what bears the marks of one (Origin, Sec-Fetch-Site, \
+         Access-Control-Request-*, or Mozilla with Accept-Language): no page may call with the token"
+    )]
     Browser,
     #[error(
         "the vendor's token endpoint is closed to callers: a refresh of their own would end the \
          token that all share"
     )]
     TokenEndpoint,
-    #[error("this method is not among guard.methods")]
+    #[error(
+        "this may not be called with this method: the lists of the upstream (guard.methods, \
+         guard.paths, guard.preset) do not have it"
+    )]
     Method,
-    #[error("this path is not among guard.paths")]
+    #[error(
+        "this path is not on the lists of the upstream (guard.paths, guard.preset), or not in \
+         every way in which a server might read it"
+    )]
     Path,
 }
 
 impl Guard {
     pub fn new(config: Config, metrics: &Metrics) -> Self {
         let counter = |refusal: Refusal| (refusal, metrics.guard_refusals(refusal.reason()));
-        Self { config, refused: Refusal::ALL.map(counter).into() }
+        Self { config, overrides: Overrides::default(), refused: Refusal::ALL.map(counter).into() }
     }
 
-    /// Whether callers may address the gateway by this host, as [`host_name`] spells it.
-    pub fn knows(&self, host: &str) -> bool {
-        self.config.hosts.iter().any(|known| known == host)
+    /// Whether callers may address the gateway by this authority.
+    pub fn knows(&self, authority: &str) -> bool {
+        self.config.hosts.knows(authority)
     }
 
     /// # Errors
     /// Why this request may not pass.
-    pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let verdict = self.judge(method, path, headers);
-        if let Err(refusal) = verdict
-            && let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == refusal)
-        {
-            counter.inc();
-        }
-        verdict
+    pub fn admit(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
+        self.judge(method, path, headers).inspect_err(|refusal| self.count(*refusal))
     }
 
-    fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Config { hosts, methods, paths, token_endpoints } = &self.config;
-        // HTTP/1.0 programs send no Host; browsers always do.
-        if let Some(host) = headers.get(header::HOST) {
-            let host = host.to_str().map_err(|_| Refusal::Host)?;
-            let as_spelt = || hosts.iter().any(|known| is_host(host, known));
-            let canonical = || hosts.contains(&host_name(host));
-            if !ends_with_its_port(host) || (!as_spelt() && !canonical()) {
-                return Err(Refusal::Host);
+    /// Looks only at who asks, not at what for, and counts nothing.
+    ///
+    /// # Errors
+    /// For those who call it by another's name, and for web browsers.
+    pub fn receive(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        Ok(browsers::judge(&self.config.hosts, headers, Pages::None)?)
+    }
+
+    /// Counts what [`Guard::receive`] has refused.
+    pub fn count(&self, refusal: Refusal) {
+        if let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == refusal) {
+            counter.inc();
+        }
+    }
+
+    fn judge(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Admission<'_>, Refusal> {
+        let emulated = &self.config.emulated;
+        self.receive(headers)?;
+        // Before the lists, which are about what reaches the vendor.
+        if let Some(call) = emulated.iter().find(|call| call.is(method, path)) {
+            return Ok(Admission::Emulate(call));
+        }
+        self.judge_call(method, path)?;
+        match self.overrides.of(headers) {
+            None => {}
+            Some(Err(Unreadable)) => return Err(Refusal::Path),
+            Some(Ok(other)) => {
+                let methods = other.methods.iter().chain([method]);
+                let calls = methods.flat_map(|method| {
+                    other.paths.iter().chain([&path]).map(move |path| (method, *path))
+                });
+                calls.into_iter().try_for_each(|(method, path)| self.judge_call(method, path))?;
             }
         }
-        if is_cross_site(headers) {
-            return Err(Refusal::Browser);
-        }
+        Ok(Admission::ToVendor)
+    }
+
+    fn judge_call(&self, method: &Method, path: &str) -> Result<(), Refusal> {
+        let Config { allowed, token_endpoints, .. } = &self.config;
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
-        if !methods.is_empty() && !methods.contains(method) {
-            return Err(Refusal::Method);
-        }
-        if !paths.is_empty() && !paths.iter().any(|pattern| pattern.surely_matches(path)) {
-            return Err(Refusal::Path);
-        }
-        Ok(())
+        allowed.admits(method, path).map_err(|unlisted| match unlisted {
+            Unlisted::Method => Refusal::Method,
+            Unlisted::Path => Refusal::Path,
+        })
     }
 }
 
@@ -124,36 +173,28 @@ impl Refusal {
     }
 }
 
-/// After the host comes a port, or nothing.
-fn ends_with_its_port(authority: &str) -> bool {
-    let after = match authority.rfind(']') {
-        Some(end) => &authority[end + 1..],
-        None => authority.find(':').map_or("", |colon| &authority[colon..]),
-    };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    after.is_empty() || after.strip_prefix(':').is_some_and(is_port)
-}
-
-/// The usual spelling, with or without a port, costs no allocation.
-fn is_host(authority: &str, known: &str) -> bool {
-    match authority.strip_prefix(known) {
-        Some("") => true,
-        Some(rest) => rest.starts_with(':'),
-        None => false,
+impl From<Stranger> for Refusal {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::Host => Self::Host,
+            Stranger::Browser => Self::Browser,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vendor::operation::Operation;
 
     fn guard() -> Guard {
-        let pattern = |text| PathPattern::new(text).expect("a pattern");
+        let paths = ["/openapi/*", "/oauth2/*"].map(|text| Operation::parse(text).expect("it"));
+        let allowed = AllowList::default().to_methods(vec![Method::GET, Method::POST]).to(&paths);
         let config = Config {
-            hosts: vec!["localhost".into(), "127.0.0.1".into(), "[::1]".into()],
-            methods: vec![Method::GET, Method::POST],
-            paths: vec![pattern("/openapi/*"), pattern("/oauth2/*")],
-            token_endpoints: vec![pattern("/oauth2/token")],
+            hosts: Hosts::of(([127, 0, 0, 1], 8081).into()),
+            allowed,
+            token_endpoints: vec![PathPattern::new("/oauth2/token").expect("a pattern")],
+            emulated: Vec::new(),
         };
         let metrics = Metrics::new("0", "test").expect("metrics");
         Guard::new(config, &metrics)
@@ -162,9 +203,9 @@ mod tests {
     fn admit(method: Method, path: &str, fields: &[(&'static str, &str)]) -> Result<(), Refusal> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
-            headers.insert(*name, value.parse().expect("a value"));
+            headers.append(*name, value.parse().expect("a value"));
         }
-        guard().admit(&method, path, &headers)
+        guard().admit(&method, path, &headers).map(|_| ())
     }
 
     #[test]
@@ -192,6 +233,22 @@ mod tests {
         assert_eq!(admit(Method::PUT, "/openapi/x", &[]), Err(Refusal::Method));
         assert_eq!(admit(Method::GET, "/private", &[]), Err(Refusal::Path));
         assert_eq!(admit(Method::GET, "/openapi/../private", &[]), Err(Refusal::Path));
+    }
+
+    #[test]
+    fn p23_a_field_that_stands_for_the_first_line_is_judged_like_it() {
+        for (fields, verdict) in [
+            (&[("x-http-method-override", "DELETE")][..], Err(Refusal::Method)),
+            (&[("x_http_method_override", "delete")], Err(Refusal::Method)),
+            (&[("x-http-method-override", "POST")], Ok(())),
+            (&[("x-original-url", "/private")], Err(Refusal::Path)),
+            (&[("x-rewrite-url", "/oauth2/%74oken?x")], Err(Refusal::TokenEndpoint)),
+            (&[("x-rewrite-url", "/openapi/y")], Ok(())),
+            (&[("x-original-url", "/openapi/y"), ("x-http-method", "PUT")], Err(Refusal::Method)),
+            (&[("x-original-url", "/openapi/y"), ("x-original-url", "/z")], Err(Refusal::Path)),
+        ] {
+            assert_eq!(admit(Method::GET, "/openapi/x", fields), verdict, "{fields:?}");
+        }
     }
 
     #[test]

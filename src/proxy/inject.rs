@@ -15,8 +15,7 @@ pub fn headers(map: &mut HeaderMap, injection: &Injection) {
 /// The target with the injected query pairs at its end; untouched when there are none. `None`: it
 /// would be longer than a target can be.
 pub fn target(target: &PathAndQuery, injection: &Injection) -> Option<Uri> {
-    let pairs = injection.query.as_str();
-    if pairs.is_empty() {
+    if injection.query.is_empty() {
         return Some(Uri::from(target.clone()));
     }
     let separator = match target.query() {
@@ -24,7 +23,7 @@ pub fn target(target: &PathAndQuery, injection: &Injection) -> Option<Uri> {
         Some("") => "",
         Some(_) => "&",
     };
-    Uri::try_from(format!("{target}{separator}{pairs}")).ok()
+    Uri::from_maybe_shared(injection.query.behind(target.as_str(), separator)).ok()
 }
 
 #[cfg(test)]

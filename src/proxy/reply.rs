@@ -72,13 +72,16 @@ fn classify(error: &ProxyError) -> (StatusCode, &'static str, &'static str) {
         ProxyError::BodyStoodStill => {
             (StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request not in time")
         }
-        ProxyError::BodyTooLarge(_) => {
+        ProxyError::BodyTooLarge(_) | ProxyError::TokenCallTooLarge(_) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Request body too large")
         }
         ProxyError::TooManyRequests { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests at one time")
         }
         ProxyError::Refused(refusal) => {
+            (StatusCode::FORBIDDEN, refusal.kind(), "Refused by the gateway")
+        }
+        ProxyError::Client(refusal) => {
             (StatusCode::FORBIDDEN, refusal.kind(), "Refused by the gateway")
         }
         ProxyError::NoToken { source, .. } => {

@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
 use crate::body::replay::{self, ReplayBody};
-use crate::headers::host_name;
+use crate::browsers::Host;
 use crate::telemetry::metrics::RequestMetrics;
 use crate::token::Tokens;
 use crate::upstream::pool::Upstream;
@@ -19,7 +19,7 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::Rules;
 
 use super::error::ProxyError;
-use super::guard::Guard;
+use super::guard::{Guard, Refusal};
 use super::inspect::LookLimits;
 use super::strip::Strip;
 use super::vendor_body::Times;
@@ -36,8 +36,9 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Settings {
     pub name: String,
-    /// The vendor's host, as [`host_name`] spells it.
-    pub vendor_host: String,
+    /// Its place among all upstreams.
+    pub place: usize,
+    pub vendor_host: Host,
     /// The vendor runs on this machine, as a simulated one does: a `Host` cannot tell whether the
     /// gateway or the vendor is meant, so it says nothing.
     pub shares_our_host: bool,
@@ -101,39 +102,48 @@ impl Routes {
     }
 
     /// # Errors
-    /// When no upstream is meant, or the base path makes the target longer than one can be.
+    /// When no upstream is meant, or the base path makes the target longer than one can be. What names
+    /// routes and hosts is not for those whom no guard would receive: they get a refusal.
     pub fn find<B>(
         &self,
         entrance: Entrance,
         request: &Request<B>,
     ) -> Result<Found<'_>, ProxyError> {
+        self.locate(entrance, request).map_err(|error| match error {
+            ProxyError::NoRoute(_) => {
+                self.refusal(entrance, request.headers()).map_or(error, ProxyError::from)
+            }
+            error => error,
+        })
+    }
+
+    fn locate<B>(&self, entrance: Entrance, request: &Request<B>) -> Result<Found<'_>, ProxyError> {
         if request.method() == Method::CONNECT {
             return Err(ProxyError::Tunnel);
         }
         let target = request.uri().path_and_query().cloned();
         let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
         // An absolute-form target (`http_proxy=`) names the vendor itself.
-        let absolute = request.uri().authority().map(|authority| host_name(authority.as_str()));
+        let absolute = request.uri().authority().map(|authority| authority.as_str());
         let (route, target) = match (entrance, absolute) {
             (Entrance::Upstream(index), None) => (&self.routes[index], target),
             (Entrance::Upstream(index), Some(host)) => {
                 let route = &self.routes[index];
-                if !route.settings.guard.knows(&host) {
-                    return Err(self.unknown_host(&host));
+                if !route.settings.guard.knows(host) {
+                    return Err(self.unknown_host(host));
                 }
                 (route, target)
             }
             (Entrance::Gateway, None) => {
                 let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-                let host = host.map(host_name).unwrap_or_default();
-                self.by_host_or_prefix(&host, target)?
+                self.by_host_or_prefix(host.unwrap_or_default(), target)?
             }
             // It may also name the gateway, as some clients do with every target.
             (Entrance::Gateway, Some(host)) => {
-                if !self.iter().any(|route| route.settings.guard.knows(&host)) {
-                    return Err(self.unknown_host(&host));
+                if !self.iter().any(|route| route.settings.guard.knows(host)) {
+                    return Err(self.unknown_host(host));
                 }
-                self.by_host_or_prefix(&host, target)?
+                self.by_host_or_prefix(host, target)?
             }
         };
         // Without its base path it would be another target, and pass the guard as such.
@@ -167,12 +177,28 @@ impl Routes {
         Ok((route, target.map_err(|_| ProxyError::TargetTooLong)?))
     }
 
+    /// Why whoever asks is no one to be told anything; counted.
+    fn refusal(&self, entrance: Entrance, headers: &HeaderMap) -> Option<Refusal> {
+        let mut refused = None;
+        for route in self.at(entrance).map_or(&*self.routes, std::slice::from_ref) {
+            let guard = &route.settings.guard;
+            let refusal = guard.receive(headers).err()?;
+            // To one of the guards the host was known, then.
+            if refused.is_none() || refusal == Refusal::Browser {
+                refused = Some((guard, refusal));
+            }
+        }
+        let (guard, refusal) = refused?;
+        guard.count(refusal);
+        Some(refusal)
+    }
+
     fn by_host(&self, host: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.settings.vendor_host == host)
+        self.routes.iter().find(|route| route.settings.vendor_host.is(host))
     }
 
     fn unknown_host(&self, host: &str) -> ProxyError {
-        let known: Vec<_> = self.iter().map(|r| r.settings.vendor_host.as_str()).collect();
+        let known: Vec<_> = self.iter().map(|r| r.settings.vendor_host.to_string()).collect();
         let known = known.join(", ");
         ProxyError::NoRoute(format!("{host:?} is none of the vendors' hosts: {known}"))
     }

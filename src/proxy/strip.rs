@@ -1,9 +1,13 @@
 //! Takes out of a request what must not travel on.
 
-use http::header::{HeaderMap, HeaderValue, TRAILER};
+use std::borrow::Cow;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, TRAILER};
 use http::uri::PathAndQuery;
+use percent_encoding::percent_decode_str;
 
 use crate::headers::{NameSet, list, remove_hop_by_hop, retain};
+use crate::vendor::emulation::holds_placeholder;
 use crate::vendor::injection::{Inject, Place};
 
 /// What one upstream strips beside hop-by-hop fields: everything that is injected.
@@ -11,6 +15,9 @@ use crate::vendor::injection::{Inject, Place};
 pub struct Strip {
     headers: NameSet,
     query: NameSet,
+    /// And whatever holds what was handed out in place of a token: the vendor must not take it for
+    /// somebody's guess at one.
+    placeholders: bool,
 }
 
 impl Strip {
@@ -23,12 +30,21 @@ impl Strip {
             Place::Query(name) => Some(name.as_str()),
             Place::Header(_) => None,
         });
-        Self { headers: NameSet::new(headers.chain(more)), query: NameSet::new(query) }
+        let headers = NameSet::new(headers.chain(more));
+        Self { headers, query: NameSet::new(query), placeholders: false }
+    }
+
+    /// Where callers have been given placeholders.
+    pub fn and_placeholders(self) -> Self {
+        Self { placeholders: true, ..self }
     }
 
     pub fn headers(&self, headers: &mut HeaderMap) {
         remove_hop_by_hop(headers);
         self.headers.remove_from(headers);
+        if self.placeholders {
+            placeholders(headers);
+        }
         self.announced_trailers(headers);
     }
 
@@ -52,11 +68,12 @@ impl Strip {
     /// The target without the pairs whose place an injected one takes; the other bytes of the query
     /// stay as they are. `None`: there is nothing to take out.
     pub fn target(&self, target: &PathAndQuery) -> Option<PathAndQuery> {
-        let query = target.query().filter(|_| !self.query.is_empty())?;
+        let query = target.query().filter(|_| self.placeholders || !self.query.is_empty())?;
         let is_ours = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
-            let plain = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-            self.query.contains(&plain)
+            let plain = percent_decode_str(name).decode_utf8_lossy();
+            let is_worthless = || holds_placeholder(&Cow::from(percent_decode_str(pair)));
+            self.query.contains(&plain) || self.placeholders && is_worthless()
         };
         if !query.split('&').any(|pair| is_ours(&pair)) {
             return None;
@@ -69,6 +86,15 @@ impl Strip {
             PathAndQuery::try_from(format!("{path}?{}", kept.join("&")))
         };
         stripped.ok()
+    }
+}
+
+/// Takes out every field that holds a placeholder.
+fn placeholders(headers: &mut HeaderMap) {
+    let holding = headers.iter().filter(|(_, value)| holds_placeholder(value.as_bytes()));
+    let names: Vec<HeaderName> = holding.map(|(name, _)| name.clone()).collect();
+    if !names.is_empty() {
+        retain(headers, |name| !names.contains(name));
     }
 }
 
@@ -94,5 +120,28 @@ mod tests {
             let stripped = strip.target(&target);
             assert_eq!(stripped.as_ref().map(PathAndQuery::as_str), after, "{before}");
         }
+    }
+
+    #[test]
+    fn p24_placeholders_go_from_headers_and_query_where_callers_were_given_them() {
+        let strip = Strip::new(&[], []);
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", HeaderValue::from_static("1"));
+        headers.append("x-b", HeaderValue::from_static("2"));
+        let worthless = "Bearer tokenward-placeholder-not-a-token";
+        headers.append("x-b", HeaderValue::from_static(worthless));
+        headers.append("x-c", HeaderValue::from_static("tokenward-placeholder"));
+        let target = "/x?a=1&t=tokenward%2Dplaceholder-not-a-token&tokenward-placeholder-not-a-x";
+        let target: PathAndQuery = target.parse().expect("a target");
+
+        let mut kept = headers.clone();
+        strip.headers(&mut kept);
+        assert_eq!((kept.len(), strip.target(&target)), (4, None));
+
+        let strip = strip.and_placeholders();
+        strip.headers(&mut headers);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-a", "x-c"]);
+        assert_eq!(strip.target(&target).as_ref().map(PathAndQuery::as_str), Some("/x?a=1"));
     }
 }

@@ -1,13 +1,25 @@
-//! Log lines on stderr, as text for people or JSON for machines.
+//! Log lines on stderr, as text for people or JSON for machines. None of them holds a live secret:
+//! all pass one [screen](Screen).
+
+mod line;
+mod panics;
+mod screen;
+mod sieve;
+mod spelling;
 
 use std::cell::Cell;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+pub use panics::tell_panics;
+pub use screen::{Gap, Screen, WITHHELD_MESSAGE, holds_secret, withheld_total};
+pub use sieve::Sieve;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,15 +68,22 @@ pub enum LogError {
 /// When the level is not one, or logging was set up before.
 pub fn init(format: Format, level: &str) -> Result<(), LogError> {
     let filter = filter(level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let screen = Screen::new(format, io::stderr as fn() -> io::Stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen);
     match format {
         Format::Json => lines.json().flatten_event(true).finish().try_init()?,
         Format::Text => {
-            let colours = std::io::stderr().is_terminal();
+            let colours = io::stderr().is_terminal();
             lines.with_ansi(colours).with_target(false).finish().try_init()?;
         }
     }
+    let _ = FORMAT.set(format);
     Ok(())
+}
+
+/// How this process logs; text before it was told.
+fn format() -> Format {
+    FORMAT.get().copied().unwrap_or_default()
 }
 
 /// Whether `level` is a level or a filter.
@@ -86,6 +105,7 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::try_new(level).map_err(|source| bad(Some(source)))
 }
 
+static FORMAT: OnceLock<Format> = OnceLock::new();
 const INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -5,22 +5,29 @@
 //! and outcomes from the configuration and the code, methods from a list, statuses from the table
 //! of HTTP.
 
+mod clients;
+mod guard;
 mod limits;
 mod requests;
 mod store;
+mod token;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use clients::ClientRequests;
 pub use limits::{Limit, Limits};
 pub use requests::Requests;
 pub use store::StoreMetrics;
+pub use token::TokenMetrics;
+
+use clients::ClientMetrics;
+use guard::GuardMetrics;
 
 /// All metric families of the process.
 #[derive(Debug)]
@@ -41,11 +48,12 @@ pub struct Metrics {
     last_success: IntGaugeVec,
     early_deaths: IntCounterVec,
     budget_remaining: IntGaugeVec,
-    guard_refusals: IntCounterVec,
+    guard: GuardMetrics,
     malformed: IntCounterVec,
     limits: IntCounterVec,
     connections: IntGaugeVec,
     callers: IntGauge,
+    clients: ClientMetrics,
     store: StoreMetrics,
     lock_wait: GaugeVec,
     /// Requests that reached no upstream: `upstream=""`.
@@ -69,23 +77,9 @@ pub struct RequestMetrics {
     pub skipped: IntCounter,
     pub failed: IntCounter,
     pub limits: Limits,
+    pub emulated: IntCounter,
     pub connections_active: IntGauge,
     pub connections_idle: IntGauge,
-}
-
-/// One upstream's handles for its token's life.
-#[derive(Debug)]
-pub struct TokenMetrics {
-    upstream: String,
-    refreshes: IntCounterVec,
-    pub duration: Histogram,
-    pub generation: IntGauge,
-    pub expiry: IntGauge,
-    pub last_success: IntGauge,
-    pub early_deaths: IntCounter,
-    pub lock_wait: Gauge,
-    budget_remaining: OnceLock<IntGauge>,
-    budget_family: IntGaugeVec,
 }
 
 /// Adds one to a gauge for as long as it lives.
@@ -175,11 +169,7 @@ impl Metrics {
                 "tokenward_refresh_budget_remaining",
                 "Refreshes left of the vendor's daily cap.",
             )?,
-            guard_refusals: counter(
-                "tokenward_guard_refusals_total",
-                "Requests refused before anything left.",
-                &["reason"],
-            )?,
+            guard: GuardMetrics::new()?,
             malformed: counter(
                 "tokenward_malformed_requests_total",
                 "Requests that were no proper HTTP, refused before anything left.",
@@ -190,6 +180,7 @@ impl Metrics {
                 &["upstream", "state"],
             )?,
             callers: IntGauge::new("tokenward_caller_connections", "Connections of callers.")?,
+            clients: ClientMetrics::new()?,
             store: StoreMetrics::new()?,
             lock_wait: GaugeVec::new(
                 Opts::new(
@@ -209,7 +200,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 21] = [
+        let families: [Box<dyn Collector>; 20] = [
             Box::new(self.requests.clone()),
             Box::new(self.request_duration.clone()),
             Box::new(self.upstream_duration.clone()),
@@ -225,14 +216,14 @@ impl Metrics {
             Box::new(self.last_success.clone()),
             Box::new(self.early_deaths.clone()),
             Box::new(self.budget_remaining.clone()),
-            Box::new(self.guard_refusals.clone()),
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.callers.clone()),
             Box::new(self.lock_wait.clone()),
         ];
-        for family in families.into_iter().chain(self.store.families()) {
+        let more = self.clients.families().into_iter().chain(self.guard.families());
+        for family in families.into_iter().chain(more).chain(self.store.families()) {
             self.registry.register(family)?;
         }
         let build = GaugeVec::new(
@@ -241,6 +232,7 @@ impl Metrics {
         )?;
         build.with_label_values(&[version, revision]).set(1.0);
         self.registry.register(Box::new(build))?;
+        self.registry.register(Box::new(super::log::withheld_total().clone()))?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         self.registry.register(Box::new(process))
     }
@@ -269,6 +261,7 @@ impl Metrics {
             skipped: retry("skipped"),
             failed: retry("failed"),
             limits: Limits::new(&self.limits, upstream),
+            emulated: self.guard.emulated(upstream),
             connections_active: connections("active"),
             connections_idle: connections("idle"),
         }
@@ -293,7 +286,7 @@ impl Metrics {
 
     /// Counts refusals of the guard for one reason.
     pub fn guard_refusals(&self, reason: &str) -> IntCounter {
-        self.guard_refusals.with_label_values(&[reason])
+        self.guard.refusals(reason)
     }
 
     /// Counts a request that was no proper HTTP.
@@ -304,6 +297,16 @@ impl Metrics {
     /// Counts connections of callers.
     pub fn callers(&self) -> IntGauge {
         self.callers.clone()
+    }
+
+    /// The handles of one client, at upstreams of these names in their order.
+    pub fn requests_of_client(&self, client: &str, upstreams: &[String]) -> ClientRequests {
+        self.clients.requests_of(client, upstreams)
+    }
+
+    /// Counts readings of a changed list of clients; `outcome` is `ok` or `refused`.
+    pub fn clients_reloads(&self, outcome: &str) -> IntCounter {
+        self.clients.reloads(outcome)
     }
 
     /// The handles of the token store.
@@ -327,31 +330,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
-    }
-}
-
-// === impl TokenMetrics ===
-
-impl TokenMetrics {
-    /// An upstream without a cap has no such gauge: 0 would be an alarm.
-    pub fn budget_left(&self, left: u32) {
-        let gauge = self
-            .budget_remaining
-            .get_or_init(|| self.budget_family.with_label_values(&[self.upstream.as_str()]));
-        gauge.set(i64::from(left));
-    }
-
-    pub fn refreshed(&self, reason: &str, outcome: &str, took: Duration) {
-        self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
-        // Nothing was tried, so nothing took time.
-        if outcome != "budget" && outcome != "store" {
-            self.duration.observe(took.as_secs_f64());
-        }
-    }
-
-    /// A token that another process has had was taken over.
-    pub fn adopted(&self, reason: &str, outcome: &str) {
-        self.refreshes.with_label_values(&[self.upstream.as_str(), reason, outcome]).inc();
     }
 }
 

@@ -4,17 +4,18 @@ mod way;
 
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url, redirect};
 
 use crate::clock;
 use crate::clock::watch::Watch;
-use crate::secret::Secret;
-use crate::vendor::description::{AnswerShape, Call, Encoding};
+use crate::secret::{Buffer, Secret};
+use crate::vendor::description::{AnswerShape, Call};
 use crate::vendor::template::Values;
 
 use way::Way;
 
-use super::wire::{self, Denied, Grant, TokenRequest};
+use super::wire::{self, Denied, Grant, TokenRequest, Written};
 
 /// What is needed to call one vendor's token endpoints.
 #[derive(Clone, Debug)]
@@ -101,33 +102,33 @@ impl Provider {
     }
 
     fn build(&self, said: &TokenRequest) -> Result<reqwest::Request, Denied> {
-        let url = Url::parse(&format!("{}{}", self.config.base_url, said.path))
-            .map_err(|error| Denied::NotSent(format!("bad URL: {error}")))?;
-        let fields = || said.fields.iter().map(|(name, value)| (name.as_str(), value.expose()));
-        let request = self.client.request(said.method.clone(), url);
-        let request = match said.encoding {
-            Encoding::Json => request.json(&fields().collect::<std::collections::BTreeMap<_, _>>()),
-            Encoding::Form => request.form(&fields().collect::<Vec<_>>()),
-            Encoding::Query => request.query(&fields().collect::<Vec<_>>()),
-            Encoding::Multipart => {
-                let mut form = reqwest::multipart::Form::new();
-                for (name, value) in fields() {
-                    form = form.text(name.to_owned(), value.to_owned());
-                }
-                request.multipart(form)
+        let parse = |whole: &str| {
+            Url::parse(whole).map_err(|error| Denied::NotSent(format!("bad URL: {error}")))
+        };
+        let whole = [self.config.base_url.as_str(), &said.path].concat();
+        let request = match said.written() {
+            Written::Body(kind, body) => {
+                let request = self.client.request(said.method.clone(), parse(&whole)?);
+                request.header(CONTENT_TYPE, kind).body(body.into_bytes())
+            }
+            // The library keeps URLs in memory that it does not zero.
+            Written::Query(query) => {
+                let mut url = parse(&whole)?;
+                url.set_query(std::str::from_utf8(&query).ok());
+                self.client.request(said.method.clone(), url)
             }
         };
         request.build().map_err(|error| self.way.failed(error))
     }
 
     /// The answer's body, as far as a token answer may be long.
-    async fn read_bounded(&self, mut answer: reqwest::Response) -> Result<Vec<u8>, Denied> {
-        let mut body = Vec::new();
+    async fn read_bounded(&self, mut answer: reqwest::Response) -> Result<Buffer, Denied> {
+        let mut body = Buffer::default();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.way.failed(error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LARGEST_ANSWER {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
                 return Err(Denied::Malformed(format!("more than {LARGEST_ANSWER} bytes")));
             }
+            body.push(&chunk);
         }
         Ok(body)
     }

@@ -1,5 +1,8 @@
 //! What is said to a token endpoint and what its answers mean: pure, without a network.
 
+mod body;
+
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -7,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use crate::secret::Secret;
+use crate::secret::{Buffer, Secret};
 use crate::vendor::description::{AnswerShape, Call, Encoding};
 use crate::vendor::pointer::Pointer;
 use crate::vendor::template::{Missing, Values};
@@ -22,6 +25,15 @@ pub struct TokenRequest {
     pub path: String,
     pub encoding: Encoding,
     pub fields: BTreeMap<String, Secret>,
+}
+
+/// A request's fields as they are sent.
+#[derive(Debug)]
+pub enum Written {
+    /// The content type, and the body.
+    Body(String, Buffer),
+    /// Behind the path, without a `?`.
+    Query(Buffer),
 }
 
 /// What a token endpoint gave.
@@ -54,6 +66,9 @@ pub enum Denied {
     #[error("the vendor's answer cannot be understood: {0}")]
     Malformed(String),
 }
+
+/// An answer's JSON. Its texts are zeroed when it is dropped.
+struct Answer(Value);
 
 /// Fills in a call.
 ///
@@ -94,13 +109,8 @@ pub fn read(
         let size = body.len();
         return Err(Denied::Malformed(format!("HTTP {status} with {size} bytes that are no JSON")));
     };
-    let succeeded = match &shape.success {
-        Some((pointer, values)) => {
-            text_at(&answer, pointer).is_some_and(|found| values.contains(&found))
-        }
-        None => text_at(&answer, &shape.access_token).is_some(),
-    };
-    if !succeeded || status.is_client_error() {
+    let answer = Answer(answer);
+    if !shape.is_success(&answer.0) || status.is_client_error() {
         return Err(refusal(shape, status, &answer, said));
     }
     let Some(access_token) = secret_at(&answer, &shape.access_token) else {
@@ -115,13 +125,18 @@ pub fn read(
     })
 }
 
-fn refusal(shape: &AnswerShape, status: StatusCode, answer: &Value, said: &TokenRequest) -> Denied {
-    let told: Vec<String> =
-        shape.error.iter().filter_map(|pointer| text_at(answer, pointer)).collect();
+fn refusal(
+    shape: &AnswerShape,
+    status: StatusCode,
+    answer: &Answer,
+    said: &TokenRequest,
+) -> Denied {
+    let told = shape.error.iter().filter_map(|pointer| pointer.text_in(&answer.0));
+    let told: Zeroizing<Vec<String>> = Zeroizing::new(told.map(Cow::into_owned).collect());
     if told.is_empty() {
         return Denied::Malformed(format!("HTTP {status} and JSON without a code or a message"));
     }
-    let mut text = without_secrets(told.join(", "), said);
+    let mut text = without_secrets(&Zeroizing::new(told.join(", ")), said);
     if let Some((cut, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
         text.truncate(cut);
         text.push('…');
@@ -129,30 +144,46 @@ fn refusal(shape: &AnswerShape, status: StatusCode, answer: &Value, said: &Token
     Denied::Refused(format!("HTTP {status}, {text}"))
 }
 
-fn without_secrets(mut text: String, said: &TokenRequest) -> String {
+fn without_secrets(told: &str, said: &TokenRequest) -> String {
+    let mut text = Zeroizing::new(told.to_owned());
     let fields = said.fields.values().map(Secret::expose);
     let mut secrets: Vec<_> = fields.filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
     // The longest first: one may begin with another.
     secrets.sort_by_key(|secret| Reverse(secret.len()));
     for secret in &secrets {
-        text = text.replace(secret, "***");
+        text = Zeroizing::new(text.replace(secret, "***"));
     }
     let decoded = percent_decode_str(&text).decode_utf8_lossy();
     if secrets.iter().any(|secret| decoded.contains(secret)) {
         return "with a message that repeats a credential".to_owned();
     }
-    text
+    std::mem::take(&mut text)
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        zero(&mut self.0);
+    }
+}
+
+fn zero(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(zero),
+        Value::Object(members) => members.values_mut().for_each(zero),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// When a granted token ends. A life that cannot be understood is no reason to throw away the pair
 /// that it came with: the refresh token before it may be spent.
-fn expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> SystemTime {
-    let told = shape.expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+fn expiry(shape: &AnswerShape, answer: &Answer, now: SystemTime) -> SystemTime {
+    let told = shape.expires_in.as_ref().and_then(|pointer| pointer.text_in(&answer.0));
     told.and_then(|text| end_of_life(&text, now)).unwrap_or_else(|| now + shape.default_life)
 }
 
-fn refresh_expiry(shape: &AnswerShape, answer: &Value, now: SystemTime) -> Option<SystemTime> {
-    let told = shape.refresh_expires_in.as_ref().and_then(|pointer| text_at(answer, pointer));
+fn refresh_expiry(shape: &AnswerShape, answer: &Answer, now: SystemTime) -> Option<SystemTime> {
+    let told = shape.refresh_expires_in.as_ref().and_then(|pointer| pointer.text_in(&answer.0));
     let told = told.and_then(|text| end_of_life(&text, now));
     told.or_else(|| now.checked_add(shape.refresh_token_life?))
 }
@@ -174,18 +205,9 @@ fn end_of_life(text: &str, now: SystemTime) -> Option<SystemTime> {
     end.filter(|end| *end > now && *end < now + LONGEST_LIFE)
 }
 
-fn secret_at(answer: &Value, pointer: &Pointer) -> Option<Secret> {
-    let text = answer.pointer(pointer.as_str())?.as_str()?;
+fn secret_at(answer: &Answer, pointer: &Pointer) -> Option<Secret> {
+    let text = answer.0.pointer(pointer.as_str())?.as_str()?;
     (!text.is_empty()).then(|| Secret::new(text))
-}
-
-/// The scalar at a pointer as text; numbers and texts are alike.
-fn text_at(answer: &Value, pointer: &Pointer) -> Option<String> {
-    match answer.pointer(pointer.as_str())? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 /// Above this many seconds a number is a date (2001), not a life (31 years).

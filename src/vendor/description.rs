@@ -1,6 +1,7 @@
 //! A vendor's API as data: where it is, what a request must carry, how a token is had and kept,
 //! and how to tell that one is dead.
 
+mod emulate;
 mod raw;
 mod read;
 
@@ -12,7 +13,9 @@ use http::{HeaderName, Method};
 use crate::document::{Document, Report};
 use crate::units::BaseUrl;
 
+use super::emulation::TokenCall;
 use super::injection::Inject;
+use super::operation::Operation;
 use super::path::PathPattern;
 use super::pointer::Pointer;
 use super::rules::Rule;
@@ -40,10 +43,14 @@ pub struct Description {
     pub token_endpoints: Vec<PathPattern>,
     /// Paths whose requests are never sent a second time.
     pub never_resend: Vec<PathPattern>,
+    /// Allow-lists by their names, for operators to choose from.
+    pub presets: BTreeMap<String, Vec<Operation>>,
     /// What a refresh does to the access token before it.
     pub old_access_token: OldToken,
     pub limits: Limits,
     pub envelope: Envelope,
+    /// Calls of the token endpoint that can be answered in the vendor's place.
+    pub emulated: Vec<TokenCall>,
 }
 
 /// One call of the vendor's token endpoint.
@@ -143,6 +150,16 @@ impl Description {
 // === impl AnswerShape ===
 
 impl AnswerShape {
+    /// Whether an answer in JSON says that there is a token.
+    pub fn is_success(&self, answer: &serde_json::Value) -> bool {
+        match &self.success {
+            Some((pointer, values)) => pointer
+                .text_in(answer)
+                .is_some_and(|found| values.iter().any(|value| *value == found)),
+            None => self.access_token.text_in(answer).is_some(),
+        }
+    }
+
     /// Whether a rule would fire on an answer that this shape calls a success: it would refresh and
     /// resend for ever.
     pub fn is_success_for(&self, rule: &Rule) -> bool {

@@ -1,7 +1,12 @@
 //! What is put into every request of one token: header values and query pairs, made once.
 
+use std::fmt::Write;
+
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::secret::{Buffer, Secret};
 
 use super::template::{Missing, Template, Values};
 
@@ -20,7 +25,8 @@ pub enum Place {
 }
 
 /// The injected items of one token, ready to be copied into requests. Header values are marked
-/// sensitive: they are not shown by `Debug` and not put into HPACK tables.
+/// sensitive: they are not shown by `Debug` and not put into HPACK tables. Requests share their memory,
+/// which is zeroed when the last of them has gone.
 #[derive(Debug, Default)]
 pub struct Injection {
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -29,8 +35,12 @@ pub struct Injection {
 }
 
 /// A piece of a query that holds a token.
-#[derive(Default, PartialEq, Eq)]
-pub struct QueryText(zeroize::Zeroizing<String>);
+#[derive(Default)]
+pub struct QueryText {
+    text: Buffer,
+    /// What stands in it; it is looked for in the log as long as this lives.
+    parts: Vec<Secret>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum InjectionError {
@@ -63,12 +73,12 @@ impl Injection {
             let text = item.value.render(values)?;
             match &item.place {
                 Place::Header(name) => {
-                    let mut value = HeaderValue::from_str(text.expose())
+                    let mut value = HeaderValue::from_maybe_shared(text.to_bytes())
                         .map_err(|_| InjectionError::NotAHeaderValue(name.clone()))?;
                     value.set_sensitive(true);
                     made.headers.push((name.clone(), value));
                 }
-                Place::Query(name) => made.query.push(name, text.expose()),
+                Place::Query(name) => made.query.push(name, text),
             }
         }
         Ok(made)
@@ -78,17 +88,26 @@ impl Injection {
 // === impl QueryText ===
 
 impl QueryText {
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
     }
 
-    fn push(&mut self, name: &str, value: &str) {
-        if !self.0.is_empty() {
-            self.0.push('&');
+    /// A target with the pairs behind it, in memory that is zeroed with the last request that has it.
+    pub fn behind(&self, target: &str, separator: &str) -> Bytes {
+        let length = target.len() + separator.len() + self.text.len();
+        let mut whole = Buffer::with_capacity(length);
+        for part in [target.as_bytes(), separator.as_bytes(), &self.text] {
+            whole.push(part);
         }
-        self.0.extend(utf8_percent_encode(name, UNRESERVED));
-        self.0.push('=');
-        self.0.extend(utf8_percent_encode(value, UNRESERVED));
+        whole.into_bytes()
+    }
+
+    fn push(&mut self, name: &str, value: Secret) {
+        let separator = if self.is_empty() { "" } else { "&" };
+        let name = utf8_percent_encode(name, UNRESERVED);
+        let text = utf8_percent_encode(value.expose(), UNRESERVED);
+        write!(self.text, "{separator}{name}={text}").expect("memory takes everything");
+        self.parts.push(value);
     }
 }
 
@@ -125,7 +144,7 @@ mod tests {
         let made = Injection::render(&items, &token("a+b/c=")).expect("it renders");
         assert_eq!(made.headers[0].1, "Bearer a+b/c=");
         assert!(made.headers[0].1.is_sensitive());
-        assert_eq!(made.query.as_str(), "access_token=a%2Bb%2Fc%3D&v=1");
+        assert_eq!(made.query.behind("/x", "?"), "/x?access_token=a%2Bb%2Fc%3D&v=1");
         assert!(!format!("{made:?}").contains("a+b"), "{made:?}");
     }
 

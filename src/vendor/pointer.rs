@@ -1,5 +1,9 @@
 //! JSON pointers (RFC 6901), checked when they are read.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
 use super::scan::{PointerError, Pointers};
 
 /// A pointer to a member: `/data/access_token`.
@@ -22,6 +26,15 @@ impl Pointer {
     pub fn segments(&self) -> Vec<String> {
         let names = self.0.split('/').skip(1);
         names.map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
+    }
+
+    /// The scalar there as text; numbers and texts are alike.
+    pub fn text_in<'a>(&self, answer: &'a Value) -> Option<Cow<'a, str>> {
+        match answer.pointer(&self.0)? {
+            Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            _ => None,
+        }
     }
 }
 

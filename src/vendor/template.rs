@@ -78,17 +78,41 @@ impl Template {
     /// # Errors
     /// When `values` lacks one.
     pub fn render(&self, values: &Values) -> Result<Secret, Missing> {
-        let mut text = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(literal) => text.push_str(literal),
-                Part::Placeholder(name) => {
-                    let value = values.get(name).ok_or_else(|| Missing(name.clone()))?;
-                    text.push_str(value.expose());
-                }
-            }
+        let mut used = Vec::new();
+        for name in self.placeholders() {
+            used.push(values.get(name).ok_or_else(|| Missing(name.to_owned()))?.clone());
         }
-        Ok(Secret::new(text))
+        let mut filled = used.iter();
+        let texts: Vec<&str> = self
+            .parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Text(literal) => Some(literal.as_str()),
+                Part::Placeholder(_) => filled.next().map(Secret::expose),
+            })
+            .collect();
+        // As long as it will be: what a text outgrows is not zeroed.
+        Ok(Secret::compound(texts.concat(), used))
+    }
+
+    /// The same with values that are no secrets.
+    ///
+    /// # Errors
+    /// When `value` knows one of the names not.
+    pub fn fill<'a>(&'a self, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, Missing> {
+        let text_of = |part: &'a Part| match part {
+            Part::Text(literal) => Ok(literal.as_str()),
+            Part::Placeholder(name) => value(name).ok_or_else(|| Missing(name.clone())),
+        };
+        self.parts.iter().map(text_of).collect()
+    }
+
+    /// The placeholder that is the whole of the text.
+    pub fn as_placeholder(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [Part::Placeholder(name)] => Some(name),
+            _ => None,
+        }
     }
 
     /// The names of the placeholders in it.

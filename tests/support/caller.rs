@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::bulk::pour_until_blocked;
+use super::leaks;
 use super::message::{Message, Side};
 use super::soon;
 
@@ -127,6 +128,7 @@ impl Caller {
             match message {
                 Some(message) if enough(&message) => {
                     self.read.drain(..message.raw.len());
+                    leaks::answered(&message);
                     return message;
                 }
                 so_far if self.closed => panic!("the gateway closed after {so_far:?}"),

@@ -11,11 +11,15 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::leaks;
+
 /// A running program. It is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
     stdout: Output,
     stderr: Output,
+    /// Which has said nothing that must not come to light.
+    _watch: Watch,
 }
 
 /// How a program ended, and what it said.
@@ -26,7 +30,11 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// Searches what a program has said of itself, when the test is done with it.
+struct Watch(Output);
+
 /// All that a program has written to one of its two outputs so far.
+#[derive(Clone)]
 struct Output(watch::Receiver<String>);
 
 /// The program under test, with nothing of its configuration from the test's own environment.
@@ -60,7 +68,7 @@ impl Process {
         let mut child = command.kill_on_drop(true).spawn().expect("the program starts");
         let stdout = Output::of(child.stdout.take().expect("a pipe"));
         let stderr = Output::of(child.stderr.take().expect("a pipe"));
-        Self { child, stdout, stderr }
+        Self { child, stderr: stderr.clone(), stdout, _watch: Watch(stderr) }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -121,6 +129,13 @@ impl Process {
         };
         let record = self.logged(wanted).await;
         record["address"].as_str().expect("an address").to_owned()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        leaks::look_into("a program's log", self.0.so_far().as_bytes());
+        leaks::assert_none();
     }
 }
 

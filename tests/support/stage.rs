@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use toml::{Table, Value};
 
 use super::caller::Caller;
+use super::leaks::{self, Watch};
 use super::message::Message;
 use super::metrics::Samples;
-use super::{soon, until};
+use super::{logs, soon, until};
 
 /// A running gateway. It and everything behind it ends when the test does.
 pub struct Stage {
@@ -23,6 +24,8 @@ pub struct Stage {
     /// Both vendors, where the stage was built with them.
     pub sandbox: Arc<Sandbox>,
     vendors: SocketAddr,
+    /// The last to go.
+    _watch: Watch,
 }
 
 /// A stage to be.
@@ -88,7 +91,9 @@ impl Stage {
     pub async fn admin(&self, path: &str) -> Message {
         let mut caller = Caller::tcp(self.gateway.addresses.admin).await;
         caller.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
-        caller.answer().await
+        let answer = caller.answer().await;
+        leaks::look_into(path, &answer.raw);
+        answer
     }
 
     /// A new token now, as a person asks for it.
@@ -157,6 +162,7 @@ impl Plan {
     }
 
     pub async fn start(self) -> Stage {
+        logs::capture();
         let sandbox = self.sandbox.unwrap_or_else(|| Sandbox::new(self.settings.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let own = listener.local_addr().expect("an address");
@@ -165,6 +171,7 @@ impl Plan {
         let vendors = self.vendors.unwrap_or(own);
         let mut config = usual_config(vendors, &self.settings);
         lay_over(&mut config, self.config);
+        leaks::secrets_of(&config);
         let (document, mut report) = Document::parse("test.toml", config.to_string());
         let config = parse::config(&document, Path::new(env!("CARGO_MANIFEST_DIR")), &mut report);
         let config = config.unwrap_or_else(|| panic!("{report}"));
@@ -172,7 +179,7 @@ impl Plan {
         if self.waits {
             until("a token of every upstream", || gateway.readiness.is_ready()).await;
         }
-        Stage { gateway, sandbox, vendors }
+        Stage { gateway, sandbox, vendors, _watch: Watch::default() }
     }
 }
 

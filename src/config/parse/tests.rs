@@ -32,7 +32,7 @@ fn p32_the_least_config_has_careful_defaults() {
     assert_eq!((upstream.look_limit, upstream.replay_limit), (64 << 10, 1 << 20));
     assert_eq!(upstream.refresh.limits.per_day, 300);
     assert_eq!(upstream.refresh.schedule.margin, Duration::from_secs(300));
-    assert!(upstream.seed.is_none() && upstream.guard.methods.is_empty());
+    assert!(upstream.seed.is_none() && upstream.guard.allowed.is_open());
 }
 
 #[test]
@@ -53,6 +53,23 @@ fn p21_only_this_machine_may_call() {
     let admin = |more: &str| format!("[admin]\nlisten = \"0.0.0.0:1\"\n{more}\n{ADS}");
     assert!(mistake(&admin("")).contains("allow_remote"));
     parse(&admin("allow_remote = true")).unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn p32_allowed_hosts_are_hosts() {
+    for host in ["*.internal", "http://web", "web/x", "web:x", "fd00::5", ""] {
+        for (table, line) in [("admin", "2:18"), ("upstream.ads.guard", "6:18")] {
+            let text = format!("[{table}]\nallowed_hosts = [\"{host}\"]\n");
+            let text = if table == "admin" { text + ADS } else { ADS.to_owned() + &text };
+            let told = mistake(&text);
+            assert!(told.starts_with(&format!("tokenward.toml:{line}: ")), "{told}");
+            assert!(told.contains("this is not a host") && told.contains("[fd00::5]"), "{told}");
+        }
+    }
+    let hosts = "guard.allowed_hosts = [\"Web\", \"web:8080\", \"10.0.0.5\", \"[fd00::5]:80\"]\n";
+    let config = parse(&format!("{ADS}{hosts}")).unwrap_or_else(|report| panic!("{report}"));
+    let known = &config.upstreams[0].guard.hosts;
+    assert!(known.knows("web:1") && known.knows("[fd00:0::5]") && !known.knows("[fd00::5]:1"));
 }
 
 #[test]
@@ -79,6 +96,12 @@ fn p32_mistakes_between_keys_are_found() {
         (format!("{ADS}tls.min_version = \"1.1\"\n"), "1.1"),
         (format!("{ADS}guard.paths = [\"openapi\"]\n"), "a path pattern begins with"),
         (format!("{ADS}guard.methods = [\"get\"]\n"), "written in capitals"),
+        (format!("{ADS}guard.methods = []\n"), "without `methods` everything may"),
+        (format!("{ADS}guard.paths = []\n"), "an empty list lets nothing pass"),
+        (format!("{ADS}guard.paths = [\"get /x\"]\n"), "written in capitals"),
+        (format!("{ADS}guard.paths = [\"/x/{{id}}\"]\n"), "`{` cannot be in it"),
+        (format!("{ADS}guard.preset = \"read_only\"\n"), "did you mean \"read-only\"?"),
+        (format!("{ADS}guard.preset = \"write\"\n"), "expected read-only"),
         (format!("log.level = \"inof\"\n{ADS}"), "is not one: give error, warn, info"),
         (format!("admin.listen = \"unix:/run/a.sock\"\n{ADS}"), "the admin address is"),
         (format!("[store]\npath = \"no/such/tokens.json\"\n{ADS}"), "there is no folder"),
@@ -209,5 +232,70 @@ fn p32_mistakes_in_a_redis_store_are_shown_without_its_password() {
         let shown = mistake(&format!("{REDIS}{keys}\n{ADS}"));
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
         assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn p21_the_list_of_clients_is_read_with_the_config() {
+    for (more, expected) in [
+        ("[clients]\n", "tokenward.toml:1:2: error: `clients.file` is missing"),
+        ("[clients]\nfile = \"none.toml\"\n", "none.toml:1:1: error: the file cannot be read"),
+        ("[clients]\nfiel = \"c\"\n", "did you mean `file`?"),
+    ] {
+        let shown = mistake(&format!("{more}{ADS}"));
+        assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+    }
+    assert!(parse(ADS).is_ok_and(|config| config.clients.is_none()));
+}
+
+#[test]
+fn p24_a_vendor_that_cannot_be_emulated_is_a_mistake_that_says_what_is_missing() {
+    let emulated = parse(&format!("{ADS}guard.token_endpoint = \"emulate\"\n"));
+    let emulated = emulated.unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(emulated.upstreams[0].guard.emulated.len(), 1);
+    let refused = parse(&format!("{ADS}guard.token_endpoint = \"refuse\"\n"));
+    assert!(
+        refused.unwrap_or_else(|report| panic!("{report}")).upstreams[0].guard.emulated.is_empty()
+    );
+
+    let whole = include_str!("../../../config/vendors/aiclk.toml");
+    let (before, rest) = whole.split_once("[emulate.body]").expect("it can be emulated");
+    let (_, after) = rest.split_once("[envelope]").expect("an envelope");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ads.toml");
+    std::fs::write(&file, format!("{before}[envelope]{after}")).expect("written");
+    let text = ADS.replace("\"aiclk\"", &format!("\"{}\"", file.display()));
+    let shown = mistake(&format!("{text}guard.token_endpoint = \"emulate\"\n"));
+    assert!(shown.starts_with("tokenward.toml:5:24: error: "), "{shown}");
+    assert!(shown.contains("the description of vendor aiclk does not say how"), "{shown}");
+    assert!(shown.contains("help: add a table `[emulate.body]` to it"), "{shown}");
+}
+
+#[test]
+fn p23_a_mistake_in_an_allow_list_is_shown_in_its_place() {
+    for (line, place, problem) in [
+        ("guard.paths = [\"/a\", \"GET b\"]", "5:22: ", "begins with `/` or `*`"),
+        ("guard.preset = \"readonly\"", "5:16: ", "vendor aiclk has no preset \"readonly\""),
+    ] {
+        let shown = mistake(&format!("{ADS}{line}\n"));
+        assert!(shown.starts_with(&format!("tokenward.toml:{place}")), "{shown}");
+        assert!(shown.contains(problem), "{shown}");
+    }
+}
+
+#[test]
+fn p23_a_preset_and_the_operators_lists_narrow_each_other() {
+    let lists = "guard = { preset = \"read-only\", methods = [\"GET\", \"POST\"], \
+                 paths = [\"/openapi/v1/account/*\"] }";
+    let config = parse(&format!("{ADS}{lists}\n")).unwrap_or_else(|report| panic!("{report}"));
+    let allowed = &config.upstreams[0].guard.allowed;
+    for (method, path, passes) in [
+        ("GET", "/openapi/v1/account/info", true),
+        ("POST", "/openapi/v1/account/info", false),
+        ("GET", "/openapi/v1/account/other", false),
+        ("GET", "/openapi/v1/creative/get", false),
+    ] {
+        let method = http::Method::from_bytes(method.as_bytes()).expect("a method");
+        assert_eq!(allowed.admits(&method, path).is_ok(), passes, "{method} {path}");
     }
 }

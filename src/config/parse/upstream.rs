@@ -3,13 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::Method;
-
 use crate::config::raw::{RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
 use crate::document::nearest;
-use crate::headers::host_name;
 use crate::proxy::guard;
 use crate::secret::Secret;
 use crate::token::budget::Limits;
@@ -20,6 +17,7 @@ use crate::vendor::path::PathPattern;
 use crate::vendor::rules::{RawRule, Rule, Rules};
 use crate::vendor::template::Values;
 
+use super::allow::{RawAllow, allow_list};
 use super::{LOOK_LIMIT, Parser, built_in_names, looks_like_path};
 
 impl Parser<'_> {
@@ -57,7 +55,7 @@ impl Parser<'_> {
         let (credentials, seed) = self.credentials(name, &vendor, &raw.credentials);
         let rules = self.rules(name, raw.reject, &vendor);
         let mut never_resend = vendor.never_resend.clone();
-        never_resend.extend(self.patterns(name, "replay", "never", raw.replay.never.as_deref()));
+        never_resend.extend(self.never_resend(name, raw.replay.never.as_deref()));
         let guard = self.guard(name, &raw.guard, &vendor);
         let timeouts = Timeouts {
             connect: raw.timeouts.connect.map_or(CONNECT, Duration::from),
@@ -171,7 +169,11 @@ impl Parser<'_> {
                 self.report.push(mistake.expected(expected));
                 continue;
             }
-            let Some(secret) = self.secret(&path, source) else { continue };
+            let found = match vendor.account.as_ref() == Some(name) {
+                true => self.identifier(&path, source),
+                false => self.secret(&path, source),
+            };
+            let Some(secret) = found else { continue };
             if is_seed {
                 seed = Some(secret);
             } else {
@@ -210,44 +212,36 @@ impl Parser<'_> {
     }
 
     fn guard(&mut self, upstream: &str, raw: &RawGuard, vendor: &Description) -> guard::Config {
-        if raw.token_endpoint == Some(TokenEndpoint::Emulate) {
-            let problem = "emulating the token endpoint is not in this version: take \"refuse\"";
-            self.note(&["upstream", upstream, "guard", "token_endpoint"], problem);
+        let emulates = raw.token_endpoint == Some(TokenEndpoint::Emulate);
+        if emulates && vendor.emulated.is_empty() {
+            let path = ["upstream", upstream, "guard", "token_endpoint"];
+            let problem =
+                format!("the description of vendor {} does not say how to emulate it", vendor.name);
+            let mistake = self.document.mistake(&path, problem);
+            let help = "add a table `[emulate.body]` to it, with what the vendor answers";
+            self.report.push(mistake.help(help));
         }
-        let mut methods = Vec::new();
-        for (index, text) in raw.methods.iter().flatten().enumerate() {
-            let path = ["upstream", upstream, "guard", "methods", &index.to_string()];
-            match Method::from_bytes(text.as_bytes()) {
-                // Methods differ by letter case: this one would let nothing pass.
-                Ok(_) if text.bytes().any(|byte| byte.is_ascii_lowercase()) => {
-                    self.note(&path, "methods are written in capitals");
-                }
-                Ok(method) => methods.push(method),
-                Err(_) => self.note(&path, "this is not a method"),
-            }
-        }
-        let hosts = raw.allowed_hosts.iter().flatten();
+        let lists = RawAllow {
+            methods: raw.methods.as_deref(),
+            paths: raw.paths.as_deref(),
+            preset: raw.preset.as_deref(),
+        };
+        let at = ["upstream", upstream, "guard"];
         guard::Config {
-            hosts: hosts.map(|host| host_name(host)).collect(),
-            methods,
-            paths: self.patterns(upstream, "guard", "paths", raw.paths.as_deref()),
+            hosts: self.hosts(&["upstream", upstream, "guard"], raw.allowed_hosts.as_deref()),
+            allowed: allow_list(self.document, self.report, &at, lists, vendor),
             token_endpoints: vendor.token_endpoints.clone(),
+            emulated: if emulates { vendor.emulated.clone() } else { Vec::new() },
         }
     }
 
-    fn patterns(
-        &mut self,
-        upstream: &str,
-        table: &str,
-        key: &str,
-        raw: Option<&[String]>,
-    ) -> Vec<PathPattern> {
+    fn never_resend(&mut self, upstream: &str, raw: Option<&[String]>) -> Vec<PathPattern> {
         let mut patterns = Vec::new();
         for (index, text) in raw.unwrap_or_default().iter().enumerate() {
             match PathPattern::new(text) {
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => {
-                    let path = ["upstream", upstream, table, key, &index.to_string()];
+                    let path = ["upstream", upstream, "replay", "never", &index.to_string()];
                     self.note(&path, error.to_string());
                 }
             }

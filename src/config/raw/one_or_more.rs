@@ -13,6 +13,11 @@ pub enum OneOrMore<T> {
     More(Vec<T>),
 }
 
+/// What a value is, for a mistake to say what was expected.
+pub trait Described {
+    const WHAT: &str;
+}
+
 /// serde's own enums would buffer the value, and forget where in it a mistake is.
 struct OneOrMoreVisitor<T>(PhantomData<T>);
 
@@ -28,17 +33,21 @@ impl<T> OneOrMore<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+impl Described for String {
+    const WHAT: &str = "a text";
+}
+
+impl<'de, T: Deserialize<'de> + Described> Deserialize<'de> for OneOrMore<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrMoreVisitor(PhantomData))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMoreVisitor<T> {
+impl<'de, T: Deserialize<'de> + Described> Visitor<'de> for OneOrMoreVisitor<T> {
     type Value = OneOrMore<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"text\", { env = \"NAME\" } or { file = \"path\" }, or a list of these")
+        write!(f, "{}, or a list of these", T::WHAT)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {

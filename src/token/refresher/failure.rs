@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::clock::BootTime;
 
 use super::super::renewal::Setback;
-use super::super::{NoToken, NoTokenKind, Outcome, Reason};
+use super::super::{NoToken, Outcome, Reason};
 use super::demand::Demand;
 
 /// The last renewal's failure, shared by all who waited for it and all who come before `until`.
@@ -40,15 +40,7 @@ impl Failure {
 
     /// The vendor calls a token dead and hands out the same one again.
     pub(super) fn same_again(wait: Duration) -> Self {
-        let detail = "the vendor called the token dead, and handed out the same one again";
-        let kind = NoTokenKind::Unavailable;
-        Self {
-            error: NoToken { kind, detail: detail.into(), retry_after: wait },
-            at: Instant::now(),
-            until: BootTime::now() + wait,
-            only_schedule: false,
-            needs_a_person: false,
-        }
+        Self::new(&Setback::same(), false, wait)
     }
 
     /// What somebody is told who waited for this failure, or has come before the next try.

@@ -66,7 +66,7 @@ impl Setback {
         Self { wait: Some(wait), ..Self::new(Outcome::Budget, detail) }
     }
 
-    pub(super) fn same() -> Self {
+    pub(in super::super) fn same() -> Self {
         let detail = "the vendor called the token dead, and handed out the same one again";
         Self::new(Outcome::Same, detail)
     }

@@ -3,14 +3,14 @@
 //! A sealed text is bound to its page's name and generation, so that it opens nowhere else. It reads
 //! `sealed:1:<key id>:<base64 of nonce, ciphertext and tag>`.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::secret::{Fingerprint, Secret};
+use crate::secret::{Buffer, Fingerprint, Secret};
 
 use super::Written;
 
@@ -26,6 +26,7 @@ pub struct Vault {
 pub struct Key {
     bytes: Zeroizing<[u8; KEY_LEN]>,
     id: Fingerprint,
+    texts: [Secret; 2],
 }
 
 /// Why a text is no key. It says nothing of the text.
@@ -82,6 +83,8 @@ pub struct Unsealed;
 struct Lock {
     id: Fingerprint,
     key: RandomizedNonceKey,
+    /// Never read: they are looked for in the log as long as the key is in use.
+    _texts: [Secret; 2],
 }
 
 // === impl Key ===
@@ -91,14 +94,18 @@ impl Key {
     ///
     /// # Errors
     /// When it is neither, or the same byte again and again.
-    pub fn parse(text: &Secret) -> Result<Self, NotAKey> {
-        let text = text.expose().trim();
+    pub fn parse(secret: &Secret) -> Result<Self, NotAKey> {
+        let text = secret.expose().trim();
         let bytes = hex(text).or_else(|| base64(text)).ok_or(NotAKey::Length)?;
         if bytes.iter().all(|byte| *byte == bytes[0]) {
             return Err(NotAKey::Placeholder);
         }
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { bytes, id: Secret::new(hex).fingerprint() })
+        let mut hex = Buffer::with_capacity(2 * KEY_LEN);
+        bytes.iter().try_for_each(|byte| write!(hex, "{byte:02x}")).expect("memory");
+        let hex = std::str::from_utf8(&hex).expect("digits are text");
+        // It is looked for in the log as it was given, and as it might be shown.
+        let texts = [secret.clone(), Secret::new(hex)];
+        Ok(Self { bytes, id: Fingerprint::of(hex), texts })
     }
 
     /// The first 8 bytes of the SHA-256 of the key's hex digits, in lower case. It names the key
@@ -139,7 +146,7 @@ impl Vault {
         let mut sealed = nonce.as_ref().to_vec();
         sealed.extend_from_slice(&text);
         let tokens = format!("\"{MARK}{}:{}\"", lock.id, STANDARD.encode(sealed));
-        Ok(Written { tokens: Secret::new(tokens), ..page })
+        Ok(Written { tokens: Secret::compound(tokens, Vec::new()), ..page })
     }
 
     /// The page with its tokens in plain, and how they were found.
@@ -175,7 +182,8 @@ impl Lock {
     fn of(key: &Key) -> Self {
         // The length is the only thing that can be wrong with a key.
         let made = RandomizedNonceKey::new(&AES_256_GCM_SIV, key.bytes.as_slice());
-        Self { id: key.id, key: made.expect("32 bytes are a key of AES-256") }
+        let made = made.expect("32 bytes are a key of AES-256");
+        Self { id: key.id, key: made, _texts: key.texts.clone() }
     }
 
     /// `None` for everything that this key has not sealed for just this place.
@@ -184,7 +192,7 @@ impl Lock {
         let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let plain = self.key.open_in_place(nonce, Aad::from(bound), text).ok()?;
-        Some(Secret::new(std::str::from_utf8(plain).ok()?))
+        Some(Secret::compound(std::str::from_utf8(plain).ok()?, Vec::new()))
     }
 }
 

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::secret::{Buffer, Secret};
 
 use super::super::page::{Page, Tokens};
 use super::Revision;
@@ -95,28 +94,19 @@ impl Written {
     }
 }
 
-/// The tokens in their JSON, without copies that nobody zeroes: the buffer does not grow.
+/// The tokens in their JSON, without copies that nobody zeroes.
 fn texts(tokens: &Tokens) -> Secret {
     let Tokens { access, refresh, spares } = tokens;
-    let text =
-        |secret: &'_ Secret| -> usize { LONGEST_ESCAPE * secret.expose().len() + PUNCTUATION };
-    let length = access.iter().chain(refresh).chain(spares).map(text).sum::<usize>() + FRAME;
     let texts = Texts {
         access_token: access.as_ref().map(|token| token.expose().into()),
         refresh_token: refresh.as_ref().map(|token| token.expose().into()),
         spares: spares.iter().map(|spare| spare.expose().into()).collect(),
     };
-    let mut json = Zeroizing::new(Vec::with_capacity(length));
-    serde_json::to_writer(&mut *json, &texts).expect("tokens are JSON");
-    Secret::new(std::str::from_utf8(&json).expect("JSON is text"))
+    let mut json = Buffer::default();
+    serde_json::to_writer(&mut json, &texts).expect("tokens are JSON");
+    let parts = access.iter().chain(refresh).chain(spares).cloned().collect();
+    json.into_compound(parts).expect("JSON is text")
 }
-
-/// A control character as `\u0000`.
-const LONGEST_ESCAPE: usize = 6;
-/// Quotes and a comma.
-const PUNCTUATION: usize = 3;
-/// The braces and the names.
-const FRAME: usize = 64;
 
 /// When nothing on the page is of use any more; `None`: nobody knows. A refresh token whose end is
 /// unknown is never given up, and neither is one that was never presented.

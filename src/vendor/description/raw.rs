@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::super::rules::RawRule;
 use super::{Encoding, OldToken};
@@ -23,9 +24,11 @@ pub(super) struct Description {
     pub(super) reject: Option<Vec<RawRule>>,
     pub(super) token_endpoints: Option<Vec<String>>,
     pub(super) never_resend: Option<Vec<String>>,
+    pub(super) presets: Option<BTreeMap<String, Vec<String>>>,
     pub(super) old_access_token: Option<OldToken>,
     pub(super) limits: Option<Limits>,
     pub(super) envelope: Option<Envelope>,
+    pub(super) emulate: Option<Emulate>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,4 +82,12 @@ pub(super) struct Limits {
 pub(super) struct Envelope {
     pub(super) code: Option<String>,
     pub(super) message: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Emulate {
+    pub(super) body: Option<Map<String, Value>>,
+    /// Where a mint is answered in another form.
+    pub(super) mint_body: Option<Map<String, Value>>,
 }

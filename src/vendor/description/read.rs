@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::super::injection::{Inject, Place};
+use super::super::operation::Operation;
 use super::super::path::PathPattern;
 use super::super::pointer::Pointer;
 use super::super::rules::{RawRule, Rule};
@@ -37,9 +38,19 @@ impl Reader<'_> {
         if let Some(answer) = &answer {
             self.refuse_rules_that_match_success(&rules, answer);
         }
-        let token_endpoints =
+        let mut token_endpoints =
             self.patterns("token_endpoints", &raw.token_endpoints.unwrap_or_default());
+        for (key, call) in [("refresh", &refresh), ("mint", &mint)] {
+            self.close(key, call.as_ref(), &mut token_endpoints);
+        }
+        let emulated = match (raw.emulate, &answer) {
+            (Some(raw), Some(answer)) => {
+                self.emulated(raw, answer, refresh.as_ref(), mint.as_ref())
+            }
+            _ => Vec::new(),
+        };
         let never_resend = self.patterns("never_resend", &raw.never_resend.unwrap_or_default());
+        let presets = self.presets(raw.presets.unwrap_or_default());
         let limits = self.limits(&raw.limits.unwrap_or_default());
         let envelope = raw.envelope.unwrap_or_default();
         let name = self.required(&["name"], raw.name);
@@ -59,9 +70,11 @@ impl Reader<'_> {
             rules,
             token_endpoints,
             never_resend,
+            presets,
             old_access_token: raw.old_access_token.unwrap_or(OldToken::Dies),
             limits: limits?,
             envelope: Envelope { code: envelope.code, message: envelope.message },
+            emulated,
             account: raw.account,
             credentials,
         })
@@ -204,6 +217,41 @@ impl Reader<'_> {
         patterns
     }
 
+    /// The paths that the gateway calls itself are closed, whether or not they are listed.
+    fn close(&mut self, key: &str, call: Option<&Call>, closed: &mut Vec<PathPattern>) {
+        let Some(Call { path, .. }) = call else { return };
+        if closed.iter().any(|pattern| pattern.could_match(path)) {
+            return;
+        }
+        match PathPattern::new(path) {
+            Ok(pattern) => closed.push(pattern),
+            Err(_) => {
+                let problem = "`token_endpoints` must have a pattern for a path of such a form";
+                self.note(&[key, "path"], problem);
+            }
+        }
+    }
+
+    fn presets(&mut self, raw: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<Operation>> {
+        let mut presets = BTreeMap::new();
+        for (name, entries) in raw {
+            if entries.is_empty() {
+                self.note(&["presets", &name], "an empty list lets nothing pass");
+            }
+            let mut operations = Vec::new();
+            for (index, text) in entries.iter().enumerate() {
+                match Operation::parse(text) {
+                    Ok(operation) => operations.push(operation),
+                    Err(error) => {
+                        self.note(&["presets", &name, &index.to_string()], error.to_string());
+                    }
+                }
+            }
+            presets.insert(name, operations);
+        }
+        presets
+    }
+
     fn limits(&mut self, raw: &raw::Limits) -> Option<Limits> {
         let day = raw.day_begins.as_deref().unwrap_or("+00:00");
         let Some(day_offset) = offset_seconds(day) else {
@@ -222,7 +270,7 @@ impl Reader<'_> {
         Pointer::parse(text).map_err(|error| self.note(path, error.to_string())).ok()
     }
 
-    fn required<T>(&mut self, path: &[&str], value: Option<T>) -> Option<T> {
+    pub(super) fn required<T>(&mut self, path: &[&str], value: Option<T>) -> Option<T> {
         // A value that is there but bad has been noted where it was read.
         if value.is_none() && !self.document.has(path) {
             self.note(path, format!("`{}` is missing", path.join(".")));
@@ -230,7 +278,7 @@ impl Reader<'_> {
         value
     }
 
-    fn note(&mut self, path: &[&str], message: impl Into<String>) {
+    pub(super) fn note(&mut self, path: &[&str], message: impl Into<String>) {
         self.report.push(self.document.mistake(path, message));
     }
 }

@@ -15,6 +15,7 @@ use tokenward::vendor::template::Template;
 const INJECTED: [&str; 3] = ["authorization", "acme_access_token", "x-key"];
 const MORE: &str = "x-caller-key";
 const IN_QUERY: &str = "access_token";
+const PLACEHOLDER: &[u8] = b"tokenward-placeholder-not-a-";
 const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
@@ -44,6 +45,7 @@ fuzz_target!(|input: &[u8]| {
     names(&headers);
     hop_by_hop(&headers);
     strip(&headers, target.as_ref());
+    placeholders(&headers, target.as_ref());
 });
 
 fn names(headers: &HeaderMap) {
@@ -97,6 +99,30 @@ fn strip(headers: &HeaderMap, target: Option<&PathAndQuery>) {
         fold(&decoded(pair.split('=').next().unwrap_or_default())) != fold(IN_QUERY)
     });
     assert_eq!(pairs(left.query()), expected);
+}
+
+/// What was handed out in place of a token goes wherever it is, and takes nothing else with it.
+fn placeholders(headers: &HeaderMap, target: Option<&PathAndQuery>) {
+    let strip = Strip::new(&[], []).and_placeholders();
+    let mut left = headers.clone();
+    strip.headers(&mut left);
+    let holds = |bytes: &[u8]| bytes.windows(PLACEHOLDER.len()).any(|part| part == PLACEHOLDER);
+    let mut expected = headers.clone();
+    Strip::new(&[], []).headers(&mut expected);
+    let expected =
+        kept(&expected, |name, all| !all.get_all(name).iter().any(|value| holds(value.as_bytes())));
+    assert_eq!(lines(&left), expected);
+
+    let Some(target) = target else { return };
+    let stripped = strip.target(target);
+    let left = stripped.as_ref().unwrap_or(target);
+    assert_eq!(left.path(), target.path());
+    let pairs = |target: &PathAndQuery| -> Vec<String> {
+        target.query().into_iter().flat_map(|query| query.split('&')).map(str::to_owned).collect()
+    };
+    let mut expected = pairs(target);
+    expected.retain(|pair| !holds(decoded(pair).as_bytes()));
+    assert_eq!(pairs(left), expected);
 }
 
 fn is_injected(name: &str) -> bool {

@@ -40,7 +40,7 @@ impl Parser<'_> {
     fn api_server(&mut self, raw: &RawStore) -> Option<BaseUrl> {
         let path = ["store", "url"];
         let Some(source) = &raw.url else { return self.own_cluster() };
-        let url = self.secret(&["store", "url"], source)?;
+        let url = self.identifier(&["store", "url"], source)?;
         let server: BaseUrl = match url.expose().parse() {
             Ok(server) => server,
             Err(error) => {

@@ -23,7 +23,7 @@ struct Given {
 impl Parser<'_> {
     pub(super) fn redis_store(&mut self, raw: &RawStore) -> Option<StorePlace> {
         let username =
-            raw.username.as_ref().map(|source| self.secret(&["store", "username"], source));
+            raw.username.as_ref().map(|source| self.identifier(&["store", "username"], source));
         let password =
             raw.password.as_ref().map(|source| self.secret(&["store", "password"], source));
         let key_prefix = self.key_prefix(raw.key_prefix.as_deref());
@@ -41,7 +41,8 @@ impl Parser<'_> {
                         "this is the sentinels' name of the server: give `store.sentinels`";
                     self.note(&["store", "master"], problem);
                 }
-                let url = self.secret(&["store", "url"], source)?;
+                // Of the whole, only the password is looked for in the log.
+                let url = self.identifier(&["store", "url"], source)?;
                 let (place, has_tls, given) = self.redis_url(&url)?;
                 (Server::At(place), has_tls, given)
             }
@@ -159,14 +160,14 @@ fn parse_url(text: &str) -> Result<(Place, bool, Given), &'static str> {
     if has_tls && !is_name(&place) {
         return Err("no certificate can have the name of this host");
     }
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(Secret::new);
+    let decoded = |text| percent_decode_str(text).decode_utf8();
     let not_text = |_| "what is percent-encoded in the URL is no text in UTF-8";
     let username = Some(url.username()).filter(|name| !name.is_empty()).map(decoded);
-    let password = url.password().map(decoded);
+    let (username, password) = (username.transpose(), url.password().map(decoded).transpose());
     let database = database(url.path().trim_start_matches('/'))?;
     let given = Given {
-        username: username.transpose().map_err(not_text)?,
-        password: password.transpose().map_err(not_text)?,
+        username: username.map_err(not_text)?.map(Secret::identifier),
+        password: password.map_err(not_text)?.map(Secret::new),
         database,
     };
     Ok((place, has_tls, given))

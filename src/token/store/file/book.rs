@@ -108,7 +108,7 @@ impl<D: Disk> Book<D> {
         self.copy = Copy::none();
         // Always the same name: what a killed process left half written gives way to the next save.
         let temporary = beside(&self.path, ".new");
-        let file = self.put(&temporary, &text).inspect_err(|_| {
+        let file = self.put(&temporary, text.expose()).inspect_err(|_| {
             // A full disk has no room for it, and it holds secrets.
             let _ = self.disk.remove(&temporary);
         })?;

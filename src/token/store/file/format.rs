@@ -6,9 +6,8 @@ use std::io;
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::secret::{Buffer, Secret};
 
 use super::super::{Revision, Written};
 
@@ -45,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Pages, String> {
         let found = envelope.format;
         return Err(format!("format {found}, and this version reads {FORMAT}"));
     }
-    if envelope.sha256 != checksum(envelope.pages.get()) {
+    if envelope.sha256 != checksum(envelope.pages.get().as_bytes()) {
         return Err("its checksum does not fit its content".to_owned());
     }
     let sheets: BTreeMap<String, Sheet<'_>> = serde_json::from_str(envelope.pages.get())
@@ -55,13 +54,17 @@ pub(super) fn parse(text: &str) -> Result<Pages, String> {
 
 /// # Errors
 /// When a page is no JSON, which none of ours is.
-pub(super) fn text(pages: &Pages) -> io::Result<Zeroizing<String>> {
+pub(super) fn text(pages: &Pages) -> io::Result<Secret> {
     let sheets = pages.iter().map(|(name, page)| Ok((name, Sheet::of(page)?)));
     let sheets = sheets.collect::<io::Result<BTreeMap<_, _>>>()?;
-    let pages = Zeroizing::new(serde_json::to_string(&sheets)?);
-    let sha256 = checksum(&pages);
-    let text = format!("{{\"format\":{FORMAT},\"sha256\":\"{sha256}\",\"pages\":{}}}\n", *pages);
-    Ok(Zeroizing::new(text))
+    let mut pages = Buffer::default();
+    serde_json::to_writer(&mut pages, &sheets)?;
+    let head = format!("{{\"format\":{FORMAT},\"sha256\":\"{}\",\"pages\":", checksum(&pages));
+    let mut text = Buffer::with_capacity(head.len() + pages.len() + FOOT.len());
+    for part in [head.as_bytes(), &pages, FOOT] {
+        text.push(part);
+    }
+    Ok(text.into_compound(Vec::new()).expect("JSON is text"))
 }
 
 impl<'a> Sheet<'a> {
@@ -74,13 +77,18 @@ impl<'a> Sheet<'a> {
 
     fn written(self) -> Written {
         let Self { revision, generation, fence, page, tokens } = self;
-        let (open, tokens) = (page.get().to_owned(), Secret::new(tokens.get()));
+        let (open, tokens) = (page.get().to_owned(), compound(tokens.get()));
         Written { revision, generation, fence, open, tokens, keep_until: None }
     }
 }
 
-fn checksum(text: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+/// What tokens stand in it is known to the log filter when they are read.
+fn compound(tokens: &str) -> Secret {
+    Secret::compound(tokens, Vec::new())
+}
+
+fn checksum(text: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, text);
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -89,3 +97,4 @@ fn place(error: &serde_json::Error) -> String {
 }
 
 const FORMAT: u32 = 2;
+const FOOT: &[u8] = b"}\n";

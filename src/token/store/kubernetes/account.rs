@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
+use crate::secret::Secret;
+
 use super::ApiError;
 
 #[derive(Debug)]
@@ -49,8 +51,9 @@ fn bearer(text: Zeroizing<String>) -> io::Result<HeaderValue> {
     if token.is_empty() {
         return Err(io::Error::new(ErrorKind::InvalidData, "it is empty"));
     }
-    let value = Zeroizing::new(format!("Bearer {token}"));
-    let value = HeaderValue::from_str(&value)
+    let whole = ["Bearer ", token].concat();
+    let value = Secret::compound(whole, vec![Secret::new(token)]);
+    let value = HeaderValue::from_maybe_shared(value.to_bytes())
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it holds more than a token"))?;
     Ok(sensitive(value))
 }

@@ -8,8 +8,8 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use rustls::ClientConfig;
 use tokio::time::{sleep, timeout};
-use zeroize::Zeroizing;
 
+use crate::secret::{Buffer, Secret};
 use crate::units::BaseUrl;
 
 use super::Config;
@@ -78,10 +78,10 @@ impl Api {
         }
     }
 
-    pub(super) async fn create(&self, body: &str) -> Result<Change, ApiError> {
+    pub(super) async fn create(&self, body: &Secret) -> Result<Change, ApiError> {
         let path = format!("{}?{OWNER}", self.collection());
         let request = || self.request(Method::POST, &path).header(CONTENT_TYPE, JSON);
-        let answer = self.call(Verb::Create, || request().body(body.to_owned())).await?;
+        let answer = self.call(Verb::Create, || request().body(body.to_bytes())).await?;
         match answer.status {
             StatusCode::CONFLICT => Ok(Change::Conflict),
             status if status.is_success() => Ok(Change::Done),
@@ -89,10 +89,10 @@ impl Api {
         }
     }
 
-    pub(super) async fn patch(&self, body: &str) -> Result<Change, ApiError> {
+    pub(super) async fn patch(&self, body: &Secret) -> Result<Change, ApiError> {
         let path = format!("{}?{OWNER}", self.path());
         let request = || self.request(Method::PATCH, &path).header(CONTENT_TYPE, MERGE_PATCH);
-        let answer = self.call(Verb::Patch, || request().body(body.to_owned())).await?;
+        let answer = self.call(Verb::Patch, || request().body(body.to_bytes())).await?;
         match answer.status {
             // Somebody has deleted it since it was read.
             StatusCode::CONFLICT | StatusCode::NOT_FOUND => Ok(Change::Conflict),
@@ -193,12 +193,12 @@ impl Api {
             let seconds = value.to_str().ok()?.parse().ok()?;
             Some(Duration::from_secs(seconds).max(SHORTEST_PAUSE))
         });
-        let mut body = Zeroizing::new(Vec::new());
+        let mut body = Buffer::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
             if body.len() + chunk.len() > LARGEST_ANSWER {
                 return Err(ApiError::Nonsense { server: self.server.clone() });
             }
-            body.extend_from_slice(&chunk);
+            body.push(&chunk);
         }
         Ok(Answer { status, come_back, body })
     }
@@ -241,7 +241,7 @@ impl Api {
 struct Answer {
     status: StatusCode,
     come_back: Option<Duration>,
-    body: Zeroizing<Vec<u8>>,
+    body: Buffer,
 }
 
 impl Answer {

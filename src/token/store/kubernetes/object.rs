@@ -8,10 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::secret::{Buffer, Fingerprint, Secret};
 
 use super::super::{Revision, Written};
 
@@ -116,55 +115,80 @@ impl Object {
 impl Encoded {
     fn decoded(&self) -> Option<Secret> {
         let bytes = Zeroizing::new(STANDARD.decode(self.0.expose()).ok()?);
-        std::str::from_utf8(&bytes).ok().map(Secret::new)
+        // What tokens stand in it is known to the log filter when they are read.
+        std::str::from_utf8(&bytes).ok().map(|text| Secret::compound(text, Vec::new()))
     }
 }
 
 impl<'de> Deserialize<'de> for Encoded {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|text| Self(Secret::new(text)))
+        String::deserialize(from).map(|text| Self(Secret::compound(text, Vec::new())))
     }
 }
 
 /// A Secret with this page alone.
-pub(super) fn creation(name: &str, key: &str, page: &Written) -> Zeroizing<String> {
-    let mut object = parts(key, page);
-    object["apiVersion"] = json!("v1");
-    object["kind"] = json!("Secret");
-    object["type"] = json!("Opaque");
-    object["metadata"]["name"] = json!(name);
-    object["metadata"]["labels"] = json!({ "app.kubernetes.io/managed-by": "tokenward" });
-    text(object)
+pub(super) fn creation(name: &str, key: &str, page: &Written) -> Secret {
+    let labels = BTreeMap::from([("app.kubernetes.io/managed-by", "tokenward")]);
+    let frame = Frame { api_version: Some("v1"), kind: Some("Secret"), r#type: Some("Opaque") };
+    text(
+        frame,
+        Metadata { name: Some(name), labels: Some(labels), ..Metadata::default() },
+        key,
+        page,
+    )
 }
 
 /// What makes a Secret of this version have this page, and leaves the rest of it alone. A Secret
 /// that somebody else has made keeps that one's labels.
-pub(super) fn patch(resource_version: &str, key: &str, page: &Written) -> Zeroizing<String> {
-    let mut object = parts(key, page);
-    object["metadata"]["resourceVersion"] = json!(resource_version);
-    text(object)
+pub(super) fn patch(resource_version: &str, key: &str, page: &Written) -> Secret {
+    let metadata = Metadata { resource_version: Some(resource_version), ..Metadata::default() };
+    text(Frame::default(), metadata, key, page)
 }
 
-fn parts(key: &str, page: &Written) -> Value {
+/// What a new Secret says of itself.
+#[derive(Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Frame {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
+}
+
+#[derive(Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<&'static str, &'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_version: Option<&'a str>,
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(serde::Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    frame: Frame,
+    metadata: Metadata<'a>,
+    data: BTreeMap<&'a str, &'a str>,
+}
+
+fn text(frame: Frame, mut metadata: Metadata<'_>, key: &str, page: &Written) -> Secret {
     let Written { revision, generation, fence, open, tokens, .. } = page;
     // It was made by serde_json.
     let open = serde_json::from_str(open).expect("the open part is JSON");
     let sheet = Sheet { revision: *revision, generation: *generation, fence: *fence, page: open };
     let sheet = serde_json::to_string(&sheet).expect("numbers and JSON are JSON");
-    let tokens = STANDARD.encode(tokens.expose());
-    json!({ "metadata": { "annotations": { annotation_of(key): sheet } }, "data": { key: tokens } })
-}
-
-fn text(mut object: Value) -> Zeroizing<String> {
-    let text = Zeroizing::new(object.to_string());
-    if let Some(data) = object["data"].as_object_mut() {
-        for value in data.values_mut() {
-            if let Value::String(tokens) = value {
-                zeroize::Zeroize::zeroize(tokens);
-            }
-        }
-    }
-    text
+    metadata.annotations.insert(annotation_of(key), sheet);
+    let encoded = Zeroizing::new(STANDARD.encode(tokens.expose()));
+    let whole = Whole { frame, metadata, data: BTreeMap::from([(key, encoded.as_str())]) };
+    let mut json = Buffer::default();
+    serde_json::to_writer(&mut json, &whole).expect("texts are JSON");
+    json.into_compound(vec![tokens.clone()]).expect("JSON is text")
 }
 
 /// A page's name as a key of `data`, and of annotations behind the prefix: the API allows letters,
@@ -182,7 +206,7 @@ pub(super) fn key_of(page: &str) -> String {
         return page.to_owned();
     }
     let shown: String = page.chars().filter(char::is_ascii_alphanumeric).take(SHOWN).collect();
-    let hash = Secret::new(page).fingerprint();
+    let hash = Fingerprint::of(page);
     if shown.is_empty() { hash.to_string() } else { format!("{shown}.{hash}") }
 }
 
@@ -197,6 +221,8 @@ const SHOWN: usize = 40;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn page(tokens: &str) -> Written {
@@ -212,8 +238,8 @@ mod tests {
     }
 
     /// As the API would answer after a creation.
-    fn stored(text: &str) -> Vec<u8> {
-        let mut object: Value = serde_json::from_str(text).expect("JSON");
+    fn stored(text: &Secret) -> Vec<u8> {
+        let mut object: Value = serde_json::from_str(text.expose()).expect("JSON");
         object["metadata"]["resourceVersion"] = json!("17");
         object.to_string().into_bytes()
     }
@@ -233,7 +259,7 @@ mod tests {
     #[test]
     fn p26_tokens_stand_in_data_alone() {
         let text = patch("9", "a-1", &page("{\"access_token\":\"very-secret\"}"));
-        let value: Value = serde_json::from_str(&text).expect("JSON");
+        let value: Value = serde_json::from_str(text.expose()).expect("JSON");
         assert!(!value["metadata"].to_string().contains("secret"));
         assert_eq!(value["metadata"]["resourceVersion"], "9");
         assert_eq!(value["metadata"]["labels"], Value::Null, "others' labels are left alone");

@@ -10,10 +10,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
-use zeroize::{Zeroize, Zeroizing};
 
 use crate::backoff::Backoff;
 use crate::causes::causes;
+
+use crate::secret::Buffer;
 
 use super::super::Revision;
 use super::api::{Api, LARGEST_ANSWER};
@@ -195,25 +196,26 @@ fn silent(api: &Api) -> ApiError {
 struct Lines<'a> {
     api: &'a Api,
     response: Response,
-    read: Zeroizing<Vec<u8>>,
+    read: Buffer,
     /// So much of what was read holds no line's end.
     looked_at: usize,
 }
 
 impl<'a> Lines<'a> {
     fn of(api: &'a Api, response: Response) -> Self {
-        Self { api, response, read: Zeroizing::new(Vec::new()), looked_at: 0 }
+        Self { api, response, read: Buffer::default(), looked_at: 0 }
     }
 
     /// `None`: the server has ended the answer.
-    async fn next(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, ApiError> {
+    async fn next(&mut self) -> Result<Option<Buffer>, ApiError> {
         loop {
             let end = memchr::memchr(b'\n', &self.read[self.looked_at..]);
             if let Some(end) = end.map(|end| self.looked_at + end) {
-                let rest = self.read.split_off(end + 1);
-                let line = std::mem::replace(&mut *self.read, rest);
-                self.looked_at = 0;
-                return Ok(Some(Zeroizing::new(line)));
+                let (mut line, mut rest) = (Buffer::default(), Buffer::default());
+                line.push(&self.read[..=end]);
+                rest.push(&self.read[end + 1..]);
+                (self.read, self.looked_at) = (rest, 0);
+                return Ok(Some(line));
             }
             self.looked_at = self.read.len();
             let chunk = timeout(LIFE + OPENING, self.response.chunk()).await;
@@ -222,10 +224,10 @@ impl<'a> Lines<'a> {
                 return Ok(None);
             };
             if self.read.len() + chunk.len() > LARGEST_ANSWER {
-                self.read.zeroize();
+                self.read.clear();
                 return Err(ApiError::Nonsense { server: self.api.server().clone() });
             }
-            self.read.extend_from_slice(&chunk);
+            self.read.push(&chunk);
         }
     }
 }
