@@ -3,6 +3,7 @@
 
 pub mod status;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use crate::browsers::{self, Hosts, Pages, Stranger};
@@ -64,6 +66,7 @@ type Answer = Response<Full<Bytes>>;
 /// Serves until the drain has ended: readiness must be red while requests drain, and liveness
 /// green.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
+    let mut open = VecDeque::<AbortHandle>::new();
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -78,7 +81,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
             () = drain.ended() => return,
         };
         let (admin, drain) = (admin.clone(), drain.clone());
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             let service = service_fn(|request| {
                 let admin = admin.clone();
                 async move { Ok::<_, Infallible>(admin.answer(peer, request).await) }
@@ -93,6 +96,12 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
                 () = drain.ended() => {}
             }
         });
+        // Answers are given at once: the oldest connection has nothing to ask any more.
+        open.retain(|one| !one.is_finished());
+        open.push_back(serving.abort_handle());
+        if open.len() > MOST_CONNECTIONS {
+            open.pop_front().iter().for_each(AbortHandle::abort);
+        }
     }
 }
 
@@ -210,6 +219,8 @@ fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answ
     response
 }
 
+/// At one time, so that enough files are left for callers.
+const MOST_CONNECTIONS: usize = 64;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 const NOT_FROM_AFAR: &str = "from another machine this needs `Authorization: Bearer KEY`, with the \

@@ -3,6 +3,7 @@
 mod assemble;
 mod callers_tls;
 mod clients;
+mod files;
 mod sockets;
 mod watch;
 
@@ -115,6 +116,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let stop_refreshers = CancellationToken::new();
     let mut shown = Vec::new();
     let workers = config.workers.unwrap_or_else(cores);
+    let in_flight = config.upstreams.iter().map(|it| it.limits.in_flight as usize).sum();
     for (place, upstream) in config.upstreams.into_iter().enumerate() {
         let name = upstream.name.clone();
         let hosts = bound.addresses.hosts_of(&name);
@@ -145,6 +147,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     };
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
+    let connections = files::callers_within(connections, in_flight, files::raise_limit());
     let callers = Limits { connections, request, gauge: metrics.callers() };
     let tls = match config.callers_tls {
         Some(files) => Some(callers_tls::start(files, &metrics, stop_refreshers.clone()).await?),

@@ -28,6 +28,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::telemetry::metrics::Held;
+use crate::turn;
 
 use clock::Clock;
 use reader::{Reader, Wait};
@@ -206,7 +207,10 @@ impl<I> Framed<I> {
 impl<I: AsyncRead + Unpin> Framed<I> {
     fn poll_inner(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.prefix.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, buf);
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            turn::spend(buf.filled().len() - before, cx);
+            return Poll::Ready(Ok(()));
         }
         let amount = self.prefix.len().min(buf.remaining());
         buf.put_slice(&self.prefix[..amount]);
@@ -319,6 +323,7 @@ impl<I: AsyncRead + Unpin> Framed<I> {
                 break;
             }
             left = left.saturating_sub(buf.filled().len());
+            turn::spend(buf.filled().len(), cx);
         }
         self.lingering = Some(0);
         Poll::Ready(())

@@ -31,7 +31,7 @@
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
 //! | 2 | [`vendor`], [`body`], [`framing`], [`headers`], [`browsers`] | what is an API like, what is HTTP like? |
-//! | 1 | [`telemetry`], [`document`], [`units`], [`pem`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`] | what does everybody need? |
+//! | 1 | [`telemetry`], [`document`], [`units`], [`pem`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`] | what does everybody need? |
 //! | 0 | [`secret`] | what must nobody see? |
 //!
 //! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.
@@ -64,6 +64,7 @@ pub mod secret;
 pub mod signal;
 pub mod telemetry;
 pub mod token;
+pub mod turn;
 pub mod units;
 pub mod upstream;
 pub mod vendor;

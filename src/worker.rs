@@ -12,7 +12,7 @@ use tracing::error;
 
 use crate::drain::Drain;
 use crate::proxy::Proxy;
-use crate::proxy::caller::{self, Context};
+use crate::proxy::caller::{self, Context, Seats};
 use crate::proxy::clients::Roster;
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
@@ -76,10 +76,12 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
         let Blueprint { clients, metrics, drain, .. } = blueprint;
         let terminator = |shared| Rc::new(Terminator::new(shared, metrics.handshakes()));
         let tls = blueprint.tls.clone().map(terminator);
+        let seats = Rc::new(Seats::default());
         let proxy = Proxy::new(clients.clone(), routes.clone(), metrics.clone(), drain.clone());
         for (socket, entrance) in listeners {
             let (proxy, limits, tls) = (proxy.clone(), blueprint.callers.clone(), tls.clone());
-            let context = Context { entrance, proxy, limits, tls, drain: drain.clone() };
+            let (seats, drain) = (seats.clone(), drain.clone());
+            let context = Context { entrance, proxy, limits, tls, seats, drain };
             spawn_local(listener::serve(socket, context));
         }
         spawn_local(sweep(routes));

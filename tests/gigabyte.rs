@@ -1,69 +1,11 @@
 //! A gibibyte each way through the real program, in bounded memory (p03).
 
-use std::path::PathBuf;
-
-use tokenward::app::Address;
-
 use crate::support::bulk::{drink, pour};
 use crate::support::message::find;
-use crate::support::process::{Process, gateway};
-use crate::support::vendors::{Home, get_until};
-use crate::support::{Caller, RawVendor, soon};
+use crate::support::running::Running;
+use crate::support::{Caller, soon};
 
 const GIBIBYTE: usize = 1 << 30;
-
-/// The program before a vendor of raw bytes.
-struct Running {
-    vendor: RawVendor,
-    process: Process,
-    address: Address,
-    _home: Home,
-}
-
-impl Running {
-    async fn start() -> Self {
-        let vendor = RawVendor::start().await;
-        let home = Home::with(&format!(
-            r#"
-admin.listen = "127.0.0.1:0"
-store.kind = "memory"
-
-[upstream.aiclk]
-vendor = "aiclk"
-listen = "127.0.0.1:0"
-base_url = "http://{}"
-credentials = {{ client_id = "id", refresh_token = "seed" }}
-"#,
-            vendor.address
-        ));
-        let process = Process::start(gateway(&home.config()));
-        get_until(process.admin().await + "/readyz", |it| it.status == 200).await;
-        let url = process.upstream("aiclk").await;
-        let address = url.trim_start_matches("http://").parse().expect("an address");
-        Self { vendor, process, address: Address::Tcp(address), _home: home }
-    }
-
-    /// The memory that the program has now, and the most that it ever had, in KiB.
-    fn memory(&self) -> (u64, u64) {
-        let path = PathBuf::from(format!("/proc/{}/status", self.process.pid()));
-        let status = std::fs::read_to_string(path).expect("the program runs");
-        let value = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
-            let number = line.trim_start_matches(':').trim().trim_end_matches(" kB");
-            number.parse::<u64>().expect("a number of kB")
-        };
-        (value("VmRSS"), value("VmHWM"))
-    }
-
-    /// Fails if the program ever had so many MiB more than at this beginning.
-    #[track_caller]
-    fn assert_grown_by_less_than(&self, mebibytes: u64, begun: u64, what: &str) {
-        let (now, most) = self.memory();
-        let grown = most.saturating_sub(begun);
-        println!("{what}: {begun} KiB at the beginning, {most} KiB at most, {now} KiB at the end");
-        assert!(grown < mebibytes * 1024, "{what}: {grown} KiB more");
-    }
-}
 
 #[tokio::test]
 async fn p03_a_gibibyte_passes_each_way_in_bounded_memory() {

@@ -238,13 +238,14 @@ async fn p27_an_upstream_has_so_many_requests_at_a_time() {
 
 #[tokio::test]
 async fn p27_callers_have_so_many_connections_at_a_time() {
-    let (_vendor, stage) = stage("limits.connections = 2").await;
+    let (vendor, stage) = stage("limits.connections = 2").await;
+    let (one, two) = (vendor.by_hand(), vendor.by_hand());
     let mut first = stage.caller("aiclk").await;
-    let mut second = stage.caller("jing").await;
-    for caller in [&mut first, &mut second] {
-        caller.send(GET).await;
-        assert_eq!(caller.answer().await.status(), 200);
-    }
+    let mut second = stage.caller("aiclk").await;
+    first.send(GET).await;
+    let mut one = one.arrives().await;
+    second.send(GET).await;
+    let two = two.arrives().await;
     let mut third = stage.caller("aiclk").await;
     // It is told at once, whether it says something or not.
     assert_own(&third.answer().await, 503, "too-many-connections");
@@ -255,9 +256,12 @@ async fn p27_callers_have_so_many_connections_at_a_time() {
     let mut fourth = stage.caller("aiclk").await;
     assert_own(&fourth.answer().await, 503, "too-many-connections");
     assert_eq!(stage.metric("tokenward_caller_connections", &[]).await, 2.0);
-    first.send(GET).await;
+    one.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(first.answer().await.status(), 200, "those that are there go on");
-    drop(second);
+    // The first has nothing to ask any more.
+    assert_eq!(stage.get("jing", "/x").await.status(), 200);
+    assert_eq!(first.rest_without_reset().await, b"");
+    drop((second, two));
     soon("there is room again", async {
         while stage.get("aiclk", "/openapi/x").await.status() != 200 {}
     })

@@ -3,6 +3,8 @@
 
 mod support;
 
+mod abuse;
+mod abuse_http2;
 mod allow_lists;
 mod back_pressure;
 mod broken_answers;
@@ -27,6 +29,7 @@ mod gone_callers;
 mod guard;
 mod h2c;
 mod held_open;
+mod hostile_vendor;
 mod house;
 mod http2_failures;
 mod http2_streams;

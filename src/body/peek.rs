@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 /// A body, and the frames of it that were read ahead.
@@ -15,6 +15,8 @@ pub struct Peeked<B: Body> {
     /// Most looks end within the first piece.
     first: Option<Bytes>,
     more: VecDeque<Frame<Bytes>>,
+    /// Small pieces, in one: a thousand of them must not cost a thousand buffers.
+    small: BytesMut,
     rest: B,
     /// Met while reading ahead; the caller meets it after the frames before it.
     failure: Option<B::Error>,
@@ -30,11 +32,12 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
     pub fn new(body: B, knows_its_end: bool) -> Self {
         // An empty queue does not allocate.
         let more = VecDeque::new();
-        Self { first: None, more, rest: body, failure: None, ended: false, knows_its_end }
+        let small = BytesMut::new();
+        Self { first: None, more, small, rest: body, failure: None, ended: false, knows_its_end }
     }
 
     /// Reads one more piece ahead. `None`: there is none, because the body has ended or failed.
-    pub async fn read_ahead(&mut self) -> Option<&Bytes> {
+    pub async fn read_ahead(&mut self) -> Option<&[u8]> {
         if self.ended || self.failure.is_some() {
             return None;
         }
@@ -50,19 +53,36 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
             }
         };
         match frame.into_data() {
-            Ok(data) if self.first.is_none() && self.more.is_empty() => {
+            Ok(data) if self.is_drained() => {
                 self.first = Some(data);
-                self.first.as_ref()
+                self.first.as_deref()
+            }
+            Ok(data) if data.len() < SMALL => {
+                let held = self.small.len();
+                self.small.extend_from_slice(&data);
+                Some(&self.small[held..])
             }
             Ok(data) => {
-                self.more.push_back(Frame::data(on_its_own(data)));
-                self.more.back().and_then(Frame::data_ref)
+                self.queue_small();
+                self.more.push_back(Frame::data(data));
+                self.more.back().and_then(Frame::data_ref).map(AsRef::as_ref)
             }
             Err(trailers) => {
                 self.ended = true;
+                self.queue_small();
                 self.more.push_back(trailers);
                 None
             }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.first.is_none() && self.more.is_empty() && self.small.is_empty()
+    }
+
+    fn queue_small(&mut self) {
+        if !self.small.is_empty() {
+            self.more.push_back(Frame::data(self.small.split().freeze()));
         }
     }
 
@@ -78,7 +98,7 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
     /// Bytes that were read ahead.
     fn held(&self) -> u64 {
         let pieces = self.first.iter().chain(self.more.iter().filter_map(Frame::data_ref));
-        pieces.map(|data| data.len() as u64).sum()
+        pieces.map(|data| data.len() as u64).sum::<u64>() + self.small.len() as u64
     }
 
     /// Whether the whole body has been read from the network.
@@ -103,7 +123,13 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
         let first = this.first.take().map(Frame::data);
-        if let Some(frame) = first.or_else(|| this.more.pop_front()) {
+        let frame = first.or_else(|| {
+            if this.more.is_empty() {
+                this.queue_small();
+            }
+            this.more.pop_front()
+        });
+        if let Some(frame) = frame {
             return Poll::Ready(Some(Ok(frame)));
         }
         match this.failure.take() {
@@ -118,8 +144,7 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        let nothing_held = self.first.is_none() && self.more.is_empty();
-        nothing_held && self.failure.is_none() && self.is_complete()
+        self.is_drained() && self.failure.is_none() && self.is_complete()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -134,13 +159,8 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
     }
 }
 
-/// A small piece in memory of its own. As it comes it is a part of a read buffer, and holding many
-/// such pieces would hold a buffer for each.
-fn on_its_own(data: Bytes) -> Bytes {
-    if data.len() < SMALL { Bytes::copy_from_slice(&data) } else { data }
-}
-
-/// Half of the smallest read buffer.
+/// Half of the smallest read buffer. A smaller piece is copied: as it comes it is a part of such a buffer,
+/// and holding many of them would hold a buffer for each.
 const SMALL: usize = 4 << 10;
 
 #[cfg(test)]
@@ -168,7 +188,7 @@ mod tests {
     async fn p06_what_was_looked_at_is_handed_on_unchanged() {
         let mut body = Peeked::new(Full::new(Bytes::from_static(b"the whole answer")), true);
         assert_eq!(body.size_hint().exact(), Some(16));
-        assert_eq!(body.read_ahead().await.expect("a piece"), "the whole answer");
+        assert_eq!(body.read_ahead().await.expect("a piece"), b"the whole answer");
         assert!(body.is_complete() && !body.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(16));
         assert!(body.read_ahead().await.is_none());
@@ -183,6 +203,7 @@ mod tests {
         body.read_to_end(u64::MAX).await;
         assert!(body.is_complete());
         assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), 1);
+        assert_eq!(body.more.len(), 0, "and are one");
         assert_eq!(body.collect().await.expect("no error").to_bytes(), "x".repeat(100));
     }
 }

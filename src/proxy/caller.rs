@@ -3,6 +3,7 @@
 mod http1;
 mod http2;
 mod prefixed;
+mod seats;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,9 @@ use super::tls::{Accepted, Protocol, Refused, Terminator};
 
 pub(super) use prefixed::Prefixed;
 
+use seats::Seat;
+pub use seats::Seats;
+
 /// What all callers may do together, and each of them.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -45,6 +49,8 @@ pub struct Context {
     pub limits: Limits,
     /// Spoken by those that come by TCP.
     pub tls: Option<Rc<Terminator>>,
+    /// Of all connections of the worker.
+    pub seats: Rc<Seats>,
     pub drain: Drain,
 }
 
@@ -54,8 +60,8 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let _hold = context.drain.hold();
-    match context.limits.count() {
-        Some(counted) => http(stream, peer, None, counted, &context).await,
+    match context.enter() {
+        Some(place) => http(stream, peer, None, place, &context).await,
         None => refuse(stream, Fault::Connections, &peer, &context).await,
     }
 }
@@ -66,7 +72,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let _hold = context.drain.hold();
-    let Some(counted) = context.limits.count() else {
+    let Some((counted, seat)) = context.enter() else {
         // To be told so it would need the handshake, which costs more than most requests.
         return context.reached(Limit::Connections);
     };
@@ -75,10 +81,11 @@ where
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         () = context.drain.stopped() => return,
+        () = seat.must_leave() => return,
     };
     match accepted {
         Ok(Accepted { stream, peer, protocol }) => {
-            http(stream, peer, protocol, counted, &context).await;
+            http(stream, peer, protocol, (counted, seat), &context).await;
         }
         Err(Refused::Plain(stream)) => {
             refuse(stream, Fault::NoTls, &Peer::Tcp(address), &context).await;
@@ -93,8 +100,11 @@ async fn refuse<I>(stream: I, fault: Fault, peer: &Peer, context: &Context)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let ended = http1::serve(Framed::refusing(stream, fault), peer, context).await;
-    context.note_end(ended);
+    let seat = context.seats.take();
+    // It has no place that another could have by sending it away.
+    let _busy = seat.busy();
+    let refusing = Framed::refusing(stream, fault);
+    context.note_end(Box::pin(http1::serve(refusing, peer, &seat, context)).await);
 }
 
 /// Speaks HTTP, in the version that was agreed on or that shows itself.
@@ -102,7 +112,7 @@ async fn http<I>(
     mut stream: I,
     peer: Peer,
     agreed: Option<Protocol>,
-    counted: Held,
+    (counted, seat): (Held, Seat),
     context: &Context,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -114,17 +124,23 @@ async fn http<I>(
         None => tokio::select! {
             began = beginning(&mut stream, limits) => began,
             () = context.drain.stopped() => return,
+            () = seat.must_leave() => return,
         },
     };
+    // In boxes: a connection that says nothing does not carry their weight.
     let ended = match began {
         Some(Beginning::Http1(read)) => {
             let (framed, watch) = Framed::new(stream, read, limits);
-            http1::serve((framed.counted(counted), watch), &peer, context).await
+            let reader = (framed.counted(counted), watch);
+            Box::pin(http1::serve(reader, &peer, &seat, context)).await
         }
         Some(Beginning::Late) => {
-            http1::serve(Framed::refusing(stream, Fault::HeadTime), &peer, context).await
+            let refusing = Framed::refusing(stream, Fault::HeadTime);
+            Box::pin(http1::serve(refusing, &peer, &seat, context)).await
         }
-        Some(Beginning::Http2(read)) => http2::serve(stream, read, &peer, context).await,
+        Some(Beginning::Http2(read)) => {
+            Box::pin(http2::serve(stream, read, &peer, &seat, context)).await
+        }
         None => return,
     };
     context.note_end(ended);
@@ -176,16 +192,23 @@ async fn begins_as_http2(
     }
 }
 
-impl Limits {
-    /// `None`: there are too many. Only those who are served count, or callers that come again and
-    /// again while they are refused would keep each other out for ever.
-    fn count(&self) -> Option<Held> {
-        let counted = Held::new(&self.gauge);
-        (self.gauge.get() <= self.connections as i64).then_some(counted)
-    }
-}
-
 impl Context {
+    /// A place for one more connection. `None`: all are taken, and nobody can make room. Only those who
+    /// are served count, or callers that come again and again while they are refused would keep each
+    /// other out for ever.
+    fn enter(&self) -> Option<(Held, Seat)> {
+        let Limits { connections, gauge, .. } = &self.limits;
+        let counted = Held::new(gauge);
+        let over = usize::try_from(gauge.get() - *connections as i64).unwrap_or(0);
+        if over > 0 {
+            if !self.seats.make_room(over) {
+                return None;
+            }
+            self.reached(Limit::Connections);
+        }
+        Some((counted, self.seats.take()))
+    }
+
     fn note_end(&self, ended: hyper::Result<()>) {
         let Err(error) = ended else { return };
         // Its caller did not take the answer.

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
@@ -74,7 +73,7 @@ async fn read_ahead<'body>(
     body: &'body mut Peeked<Incoming>,
     wait: Duration,
     deadline: &mut Option<Instant>,
-) -> Option<&'body Bytes> {
+) -> Option<&'body [u8]> {
     let mut ahead = pin!(body.read_ahead());
     match poll_fn(|cx| Poll::Ready(ahead.as_mut().poll(cx))).await {
         Poll::Ready(piece) => piece,

@@ -43,6 +43,7 @@ pub async fn serve(socket: Socket, context: Context) {
 async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
     match socket {
         Socket::Tcp(socket) => {
+            SockRef::from(&socket).listen(BACKLOG)?;
             let listener = TcpListener::from_std(socket)?;
             let accept = async || {
                 let (stream, address) = listener.accept().await?;
@@ -62,6 +63,7 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
             accept_all(accept, serve, context).await;
         }
         Socket::Unix(socket) => {
+            SockRef::from(&socket).listen(BACKLOG)?;
             let listener = UnixListener::from_std(socket)?;
             let accept = async || listener.accept().await.map(|(stream, _)| stream);
             let serve =
@@ -94,6 +96,9 @@ async fn accept_all<A>(
     }
 }
 
+/// Connections that wait to be accepted; the system may permit fewer. A caller that finds no room there
+/// tries again after a second, and then after three.
+const BACKLOG: i32 = 4096;
 /// What a connection's socket may hold beyond what its network takes.
 const UNSENT: u32 = 128 << 10;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);

@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::turn;
+
 #[derive(Debug)]
 pub(super) struct Hearing<I> {
     inner: I,
@@ -52,6 +54,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Hearing<I> {
             }
             self.has_ended = true;
         }
+        turn::spend(buf.filled().len() - before, cx);
         Poll::Ready(Ok(()))
     }
 }

@@ -158,6 +158,36 @@ impl Peer {
         peer
     }
 
+    /// A caller over this connection, which begins with these bytes.
+    pub async fn over(mut stream: TcpStream, first: &[u8]) -> Self {
+        stream.write_all(first).await.expect("a write");
+        Self::new(stream)
+    }
+
+    /// Writes frames until they are gone or the gateway closes; what it says meanwhile is read.
+    pub async fn send_bytes_if_taken(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            tokio::select! {
+                written = self.stream.writable() => {
+                    written?;
+                    match self.stream.try_write(bytes) {
+                        Ok(count) => bytes = &bytes[count..],
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                readable = self.stream.readable() => {
+                    readable?;
+                    self.read_more().await;
+                    if self.events.back() == Some(&Event::Closed) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub async fn settings(&mut self, settings: &[(u16, u32)]) {
         let mut payload = Vec::new();
         for (name, value) in settings {
@@ -300,11 +330,7 @@ impl Peer {
         stream: u32,
         payload: &[u8],
     ) -> std::io::Result<()> {
-        let length = u32::try_from(payload.len()).expect("a small frame");
-        let mut bytes = length.to_be_bytes()[1..].to_vec();
-        bytes.extend_from_slice(&[kind, flags]);
-        bytes.extend_from_slice(&stream.to_be_bytes());
-        bytes.extend_from_slice(payload);
+        let bytes = frame(kind, flags, stream, payload);
         soon("the gateway takes a frame", self.stream.write_all(&bytes)).await
     }
 

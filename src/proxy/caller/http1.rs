@@ -20,10 +20,12 @@ use crate::proxy::reply::ReplyBody;
 use crate::proxy::vendor_body::ReplyError;
 
 use super::Context;
+use super::seats::{Busy, Seat};
 
 pub(super) async fn serve<I>(
     (stream, watch): (Framed<I>, Arc<Watch>),
     peer: &Peer,
+    seat: &Seat,
     context: &Context,
 ) -> hyper::Result<()>
 where
@@ -31,7 +33,7 @@ where
 {
     let Context { entrance, proxy, limits, drain, .. } = context;
     let service = service_fn(|request: Request<Incoming>| {
-        let ((open, fault), watch) = (watch.begin(), &watch);
+        let ((open, fault), watch, busy) = (watch.begin(), &watch, seat.busy());
         async move {
             let answer = match fault {
                 Some(fault) => proxy.refuse(*entrance, fault),
@@ -40,7 +42,7 @@ where
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 watch.tunnel();
             }
-            Ok::<_, Infallible>(answer.map(|body| Answered { body, _open: open }))
+            Ok::<_, Infallible>(answer.map(|body| Answered { body, _open: open, _busy: busy }))
         }
     });
     let mut builder = http1::Builder::new();
@@ -54,14 +56,14 @@ where
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection.with_upgrades());
     tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = drain.stopped() => {}
+        () = seat.must_leave() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
         ended = connection.as_mut() => ended,
-        () = drain.stopped() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = drain.ended() => Ok(()),
-            }
-        }
+        () = drain.ended() => Ok(()),
     }
 }
 
@@ -70,6 +72,7 @@ where
 struct Answered {
     body: ReplyBody,
     _open: Open,
+    _busy: Busy,
 }
 
 impl Body for Answered {

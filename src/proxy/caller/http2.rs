@@ -30,11 +30,13 @@ use crate::telemetry::metrics::Limit;
 
 use super::Context;
 use super::prefixed::Prefixed;
+use super::seats::{Busy, Seat};
 
 pub(super) async fn serve<I>(
     stream: I,
     read: Bytes,
     peer: &Peer,
+    seat: &Seat,
     context: &Context,
 ) -> hyper::Result<()>
 where
@@ -46,7 +48,7 @@ where
         let (context, peer, streams) = (context.clone(), peer.clone(), streams.clone());
         service_fn(move |mut request: Request<Incoming>| {
             let (context, peer) = (context.clone(), peer.clone());
-            let stream = Streams::open(&streams);
+            let stream = Streams::open(&streams, seat.busy());
             async move {
                 let Context { entrance, proxy, .. } = &context;
                 let answer = match as_http1(&mut request, limits) {
@@ -60,8 +62,10 @@ where
     let connection = http2::Builder::new(SameThread)
         .timer(TokioTimer::new())
         .auto_date_header(false)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(most_header_bytes(limits))
         .max_concurrent_streams(MOST_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(TokioIo::new(Prefixed::new(read, stream)), service);
@@ -91,6 +95,10 @@ where
             () = context.drain.stopped(), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
             }
+            () = seat.must_leave(), if !is_closing => {
+                connection.as_mut().graceful_shutdown();
+                unread.set(tokio::time::sleep(limits.idle));
+            }
             () = context.drain.ended() => return Ok(()),
         }
         is_closing = true;
@@ -110,6 +118,7 @@ struct Stream {
     of: Rc<Streams>,
     /// When a piece of the answer was taken that has not gone on yet.
     taken: Cell<Option<Instant>>,
+    _busy: Busy,
 }
 
 /// Why a connection should end.
@@ -125,8 +134,8 @@ impl Streams {
         Self { open: RefCell::default(), ended: Cell::new(Instant::now()) }
     }
 
-    fn open(this: &Rc<Self>) -> Rc<Stream> {
-        let stream = Rc::new(Stream { of: this.clone(), taken: Cell::new(None) });
+    fn open(this: &Rc<Self>, busy: Busy) -> Rc<Stream> {
+        let stream = Rc::new(Stream { of: this.clone(), taken: Cell::new(None), _busy: busy });
         this.open.borrow_mut().push(Rc::downgrade(&stream));
         stream
     }
@@ -202,6 +211,9 @@ fn as_http1(request: &mut Request<Incoming>, limits: Limits) -> Result<(), Fault
     if request.headers().len() > limits.headers {
         return Err(Fault::HeaderCount);
     }
+    if header_bytes(request.headers()) > limits.header_bytes {
+        return Err(Fault::HeaderBytes);
+    }
     let mut uri = std::mem::take(request.uri_mut()).into_parts();
     let target = uri.path_and_query.as_ref().map_or("", |target| target.as_str());
     if target.len() > limits.target_bytes {
@@ -251,6 +263,18 @@ fn look_at_fields(headers: &HeaderMap) -> Result<(), Fault> {
     Ok(())
 }
 
+/// As they would be in HTTP/1, with `: ` and the end of the line.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// What the library lets through, so that a header that is too big is refused in our own words. What is
+/// bigger still gets a bare 431 from the library, and what has no end GOAWAY.
+fn most_header_bytes(limits: Limits) -> u32 {
+    let counted = limits.target_bytes + 2 * limits.header_bytes + HPACK_ENTRY * limits.headers;
+    u32::try_from(counted).unwrap_or(u32::MAX)
+}
+
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;
@@ -273,6 +297,12 @@ impl<F: Future + 'static> Executor<F> for SameThread {
     }
 }
 
+/// What a field counts beside its bytes (RFC 9113, 6.5.2).
+const HPACK_ENTRY: usize = 32;
+/// What a caller may send of one upload before the vendor has read it.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes of an answer that wait for the caller to give room.
+const SEND_BUFFER: usize = 64 << 10;
 /// At one time on one connection.
 const MOST_STREAMS: u32 = 256;
 /// A caller that has gone without a word is noticed.

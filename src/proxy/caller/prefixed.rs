@@ -2,10 +2,12 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::turn;
 
 #[derive(Debug)]
 pub(in crate::proxy) struct Prefixed<I> {
@@ -26,7 +28,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.prefix.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, buf);
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            // Small frames cost more than their bytes.
+            turn::spend(4 * (buf.filled().len() - before), cx);
+            return Poll::Ready(Ok(()));
         }
         let length = self.prefix.len().min(buf.remaining());
         buf.put_slice(&self.prefix[..length]);

@@ -208,8 +208,9 @@ fn compile(pattern: &str) -> Result<Regex, RuleError> {
     if pattern.is_empty() {
         return Err(RuleError::Empty { key: "pattern" });
     }
-    let regex = RegexBuilder::new(pattern).size_limit(MAX_PATTERN).nest_limit(MAX_NEST).build();
-    regex.map_err(RuleError::Pattern)
+    let mut builder = RegexBuilder::new(pattern);
+    let regex = builder.size_limit(MAX_PATTERN).dfa_size_limit(MAX_CACHE).nest_limit(MAX_NEST);
+    regex.build().map_err(RuleError::Pattern)
 }
 
 fn pointer_at(key: &'static str, pointer: String) -> Result<String, RuleError> {
@@ -240,12 +241,16 @@ impl fmt::Display for RawValue {
 
 /// Of a compiled pattern, in bytes: a search takes time in proportion to it and to the text.
 const MAX_PATTERN: usize = 512 << 10;
+/// Of what a search keeps of its own, in bytes.
+const MAX_CACHE: usize = 1 << 20;
 const MAX_NEST: u32 = 50;
 /// Of a name, in characters: it becomes a metric label.
 const MAX_NAME: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use crate::vendor::scan::{MAX_TEXT, Value};
+
     use super::*;
 
     #[test]
@@ -286,6 +291,27 @@ mod tests {
             ["verdict = 'expired'\nstatuses = [401]", "status = [401]", "verdict = 'dead'"]
         {
             toml::from_str::<RawRule>(unknown).expect_err(unknown);
+        }
+    }
+
+    #[test]
+    fn p27_patterns_cannot_blow_up() {
+        let rule = |pattern: &str| {
+            let toml = format!("text = '/a'\npattern = '{pattern}'\nverdict = 'expired'");
+            Rule::new(toml::from_str(&toml).unwrap())
+        };
+        let deep = format!("{}a{}", "(".repeat(60), ")".repeat(60));
+        let nested = "((((a{1000}){1000}){1000}){1000})";
+        for large in ["(a{1000}){1000}", nested, r"(\pL{100}){100}", "(a|b{900}){900}", &deep] {
+            assert_eq!(rule(large).expect_err(large).key(), "pattern", "{large}");
+        }
+        let text = Value::Text("a".repeat(MAX_TEXT).into());
+        for slow in ["(a|a)*b", "(a*)*b", "(.*)*x$", "(a?){300}a{300}b", "^(([a-z])+.)+[A-Z]$"] {
+            let rule = rule(slow).expect(slow);
+            let began = tokio::time::Instant::now();
+            assert!(!rule.text.as_ref().expect("a text").holds(&text), "{slow}");
+            let took = began.elapsed();
+            assert!(took.as_secs() < 5, "{slow}: {took:?}");
         }
     }
 

@@ -2,8 +2,10 @@
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+pub const PUSH_PROMISE: u8 = 5;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
@@ -49,6 +51,16 @@ pub fn next_frame(read: &mut Vec<u8>) -> Option<Frame> {
     let payload = read.get(9..9 + length)?.to_vec();
     read.drain(..9 + length);
     Some(Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload })
+}
+
+/// A frame as it stands on the wire.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a small frame");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend_from_slice(&[kind, flags]);
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
 }
 
 /// Fields as literals with names of their own (RFC 7541, 6.2.2), which fit any bytes.
