@@ -1,6 +1,7 @@
 //! Puts the parts together, and takes them apart in order.
 
 mod assemble;
+mod callers_tls;
 mod clients;
 mod sockets;
 mod watch;
@@ -20,6 +21,7 @@ use crate::browsers::Hosts;
 use crate::clock::watch::Watch;
 use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
+use crate::pem::PemError;
 use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
@@ -35,6 +37,7 @@ use crate::upstream::tls;
 use crate::worker::{self, Blueprint};
 
 use assemble::Shared;
+use sockets::SocketFile;
 pub use sockets::{Address, Addresses, BindError};
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
@@ -46,6 +49,7 @@ pub struct Gateway {
     tokens: Vec<(String, Tokens)>,
     drain: Drain,
     grace: Duration,
+    sockets: Vec<SocketFile>,
     workers: Vec<JoinHandle<()>>,
     refreshers: JoinSet<()>,
     stop_refreshers: CancellationToken,
@@ -73,6 +77,8 @@ pub enum StartError {
         #[source]
         source: provider::SetupError,
     },
+    #[error("clients.tls")]
+    CallersTls(#[source] PemError),
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
     #[error("the workers cannot be started")]
@@ -140,13 +146,26 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
     let callers = Limits { connections, request, gauge: metrics.callers() };
-    let blueprint =
-        Arc::new(Blueprint { upstreams, clients, callers, metrics, drain: drain.clone() });
+    let tls = match config.callers_tls {
+        Some(files) => Some(callers_tls::start(files, &metrics, stop_refreshers.clone()).await?),
+        None => None,
+    };
+    let blueprint = Blueprint { upstreams, clients, callers, tls, metrics, drain: drain.clone() };
+    let blueprint = Arc::new(blueprint);
     let workers =
         worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
     bound.addresses.log();
-    let (addresses, grace) = (bound.addresses, config.grace);
-    Ok(Gateway { addresses, readiness, tokens, drain, grace, workers, refreshers, stop_refreshers })
+    Ok(Gateway {
+        addresses: bound.addresses,
+        readiness,
+        tokens,
+        drain,
+        grace: config.grace,
+        sockets: bound.files,
+        workers,
+        refreshers,
+        stop_refreshers,
+    })
 }
 
 impl Gateway {
@@ -173,6 +192,7 @@ impl Gateway {
     pub async fn stop(mut self) -> usize {
         let began = Instant::now();
         self.readiness.stop();
+        self.sockets.clear();
         let left = self.drain.drain(self.grace).await;
         self.stop_refreshers.cancel();
         let ended = async { while self.refreshers.join_next().await.is_some() {} };

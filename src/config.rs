@@ -15,12 +15,13 @@ use crate::browsers::Hosts;
 use crate::framing;
 use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
+use crate::proxy::tls as callers_tls;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
 use crate::token::store::{kubernetes, redis, seal};
-use crate::units::{BaseUrl, Listen};
+use crate::units::{BaseUrl, FileMode, Listen};
 use crate::upstream::tls;
 use crate::vendor::description::Description;
 use crate::vendor::path::PathPattern;
@@ -36,9 +37,11 @@ pub struct Config {
     /// Names of the admin address, beside its own.
     pub admin_hosts: Hosts,
     /// One address for all upstreams.
-    pub gateway: Option<Listen>,
+    pub gateway: Option<ListenConfig>,
     /// Who may call by TCP; `None`: everybody who can.
     pub clients: Option<ClientsConfig>,
+    /// What callers by TCP speak; `None`: plain HTTP.
+    pub callers_tls: Option<callers_tls::Config>,
     pub limits: CallerLimits,
     pub store: StoreConfig,
     /// Threads that serve requests; `None`: one for each core.
@@ -60,6 +63,23 @@ pub struct ClientsConfig {
     pub clients: Vec<Client>,
     /// What was read for them.
     pub files: Vec<PathBuf>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    pub address: Listen,
+    /// Of a Unix socket.
+    pub socket: SocketConfig,
+}
+
+/// Who may connect to a Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketConfig {
+    pub mode: FileMode,
+    /// `None`: whoever runs the gateway.
+    pub owner: Option<u32>,
+    pub group: Option<u32>,
 }
 
 /// What callers may ask of the process, whichever upstream they call.
@@ -127,7 +147,7 @@ pub struct LogConfig {
 #[derive(Debug)]
 pub struct UpstreamConfig {
     pub name: String,
-    pub listen: Option<Listen>,
+    pub listen: Option<ListenConfig>,
     /// The way to the vendor.
     pub base_url: BaseUrl,
     /// The same by the vendor's own name, which its certificate, SNI and `Host` have: another only

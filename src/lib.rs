@@ -31,7 +31,7 @@
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
 //! | 2 | [`vendor`], [`body`], [`framing`], [`headers`], [`browsers`] | what is an API like, what is HTTP like? |
-//! | 1 | [`telemetry`], [`document`], [`units`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`] | what does everybody need? |
+//! | 1 | [`telemetry`], [`document`], [`units`], [`pem`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`] | what does everybody need? |
 //! | 0 | [`secret`] | what must nobody see? |
 //!
 //! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.
@@ -55,6 +55,7 @@ pub mod document;
 pub mod drain;
 pub mod framing;
 pub mod headers;
+pub mod pem;
 pub mod proxy;
 pub mod readiness;
 #[cfg(feature = "sandbox")]

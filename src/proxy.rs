@@ -17,6 +17,7 @@ pub mod reply;
 pub mod retry;
 pub mod route;
 pub mod strip;
+pub mod tls;
 pub mod tunnel;
 pub mod vendor_body;
 
@@ -183,9 +184,10 @@ impl Proxy {
         let mut flight = Flight::new(settings.metrics.clone(), Instant::now());
         let (parts, body) = request.into_parts();
         let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
-        client.map_or(Ok(()), |it| {
-            it.admit(settings.place, &admission, &parts.method, target.path())
-        })?;
+        if let Some(client) = client {
+            let asked = (&parts.method, target.path(), &parts.headers);
+            client.admit(settings.place, &settings.guard, &admission, asked)?;
+        }
         settings.admit(&body)?;
         if let Admission::Emulate(call) = admission {
             return Box::pin(emulate::answer(call, settings, body)).await;

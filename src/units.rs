@@ -1,4 +1,4 @@
-//! Sizes, times, addresses and base URLs as people write them in a config.
+//! Sizes, times, addresses, modes and base URLs as people write them in a config.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,11 +7,13 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 mod base_url;
+mod file_mode;
 mod listen;
 mod size;
 mod span;
 
 pub use base_url::{BaseUrl, Scheme};
+pub use file_mode::FileMode;
 pub use listen::Listen;
 pub use size::Size;
 pub use span::Span;

@@ -1,6 +1,7 @@
 //! One thread that serves requests: its own runtime, its own upstream connections, no locks.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::proxy::caller::{self, Context};
 use crate::proxy::clients::Roster;
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
+use crate::proxy::tls::{self, Terminator};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::connect::Connector;
 use crate::upstream::pool::{self, Upstream};
@@ -26,6 +28,8 @@ pub struct Blueprint {
     /// Who may call by TCP; `None`: everybody who can.
     pub clients: Option<Arc<Roster>>,
     pub callers: caller::Limits,
+    /// What callers by TCP are shown.
+    pub tls: Option<tls::Shared>,
     pub metrics: Arc<Metrics>,
     pub drain: Drain,
 }
@@ -70,11 +74,12 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     runtime.block_on(async {
         let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
         let Blueprint { clients, metrics, drain, .. } = blueprint;
-        let (clients, metrics) = (clients.clone(), metrics.clone());
-        let proxy = Proxy::new(clients, routes.clone(), metrics, drain.clone());
+        let terminator = |shared| Rc::new(Terminator::new(shared, metrics.handshakes()));
+        let tls = blueprint.tls.clone().map(terminator);
+        let proxy = Proxy::new(clients.clone(), routes.clone(), metrics.clone(), drain.clone());
         for (socket, entrance) in listeners {
-            let (proxy, limits) = (proxy.clone(), blueprint.callers.clone());
-            let context = Context { entrance, proxy, limits, drain: drain.clone() };
+            let (proxy, limits, tls) = (proxy.clone(), blueprint.callers.clone(), tls.clone());
+            let context = Context { entrance, proxy, limits, tls, drain: drain.clone() };
             spawn_local(listener::serve(socket, context));
         }
         spawn_local(sweep(routes));

@@ -104,6 +104,7 @@ async fn p23_only_listed_methods_and_paths_pass() {
     for path in [
         "/openapi/v2/x",
         "/openapi/v1",
+        "/openapi/v1/",
         "/x/y",
         "/X",
         "/",
@@ -116,10 +117,10 @@ async fn p23_only_listed_methods_and_paths_pass() {
     ] {
         guarded.refuses(&format!("GET {path}"), &host, "path-refused").await;
     }
-    for path in ["/openapi/v1/x", "/openapi/v1/", "/openapi/v1/a/b?c=/../..", "/x?y"] {
+    for path in ["/openapi/v1/x", "/openapi/v1/a/b?c=/../..", "/x?y"] {
         guarded.admits(&format!("GET {path}"), &host).await;
     }
-    assert_eq!((guarded.refusals("method").await, guarded.refusals("path").await), (4.0, 11.0));
+    assert_eq!((guarded.refusals("method").await, guarded.refusals("path").await), (4.0, 12.0));
 }
 
 #[tokio::test]

@@ -100,7 +100,8 @@ async fn p22_a_target_in_absolute_form_is_judged_with_its_host() {
         ("http://localhost/openapi/x", "Host: localhost", 200),
         ("http://[0::1]:1/openapi/x", "Host: localhost", 200),
         ("http://localhost/openapi/x", "Host: evil.example", 403),
-        ("http://evil.example/openapi/x", "Host: evil.example", 403),
+        ("http://evil.example/openapi/x", "Host: evil.example", 404),
+        ("http://evil.example/openapi/x", "Host: evil.example\r\nSec-Fetch-Site: none", 403),
         ("http://evil.example/openapi/x", "Host: localhost", 404),
         ("http://127.1/openapi/x", "Host: localhost", 404),
         ("http://localhost.evil.example/openapi/x", "Host: localhost", 404),
@@ -269,7 +270,8 @@ fn fields() -> impl Strategy<Value = Vec<(&'static str, String)>> {
             "navigate",
             "cors",
             "null",
-            "Mozilla/5.0"
+            "Mozilla/5.0",
+            "AppleCoreMedia/1"
         ])
         .prop_map(str::to_owned),
     ];

@@ -3,9 +3,11 @@
 
 mod support;
 
+mod allow_lists;
 mod back_pressure;
 mod broken_answers;
 mod browser;
+mod callers_tls;
 mod clients;
 mod clients_changes;
 mod clients_keys;
@@ -41,6 +43,7 @@ mod own_answers;
 mod pass_through;
 mod pipelining;
 mod reader;
+mod readings;
 mod redis_failover;
 mod redis_replicas;
 mod redis_secure;
@@ -60,5 +63,6 @@ mod tls;
 mod tls_faults;
 mod tls_names;
 mod trailers;
+mod unix_sockets;
 mod upgrades;
 mod vendor_answers;

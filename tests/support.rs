@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod pod;
 pub mod process;
 pub mod redis;
+pub mod servers;
 pub mod stage;
 pub mod strangers;
 pub mod switch;

@@ -1,21 +1,23 @@
 //! Every socket is bound before anything serves.
 
+mod file;
+
 use std::fmt::{self, Display};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::browsers::Hosts;
-use crate::config::Config;
+use crate::config::{Config, ListenConfig};
 use crate::proxy::listener::Socket;
 use crate::proxy::route::Entrance;
 use crate::units::Listen;
 use crate::worker::Listener;
+
+pub(super) use file::SocketFile;
 
 /// Where a gateway listens.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Addresses {
     pub gateway: Option<Address>,
     /// By the upstream's name.
     pub upstreams: Vec<(String, Address)>,
+    /// Callers by TCP speak TLS.
+    pub tls: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(super) struct Bound {
     pub(super) addresses: Addresses,
     pub(super) admin: TcpListener,
     pub(super) listeners: Vec<Listener>,
+    /// Those of the listeners that are files.
+    pub(super) files: Vec<SocketFile>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +64,13 @@ pub(super) fn bind(config: &Config) -> Result<Bound, BindError> {
     let admin = bind_admin(config.admin).map_err(error(&config.admin, admin_key.clone()))?;
     let admin_address = admin.local_addr().map_err(error(&config.admin, admin_key))?;
 
-    let mut listeners = Vec::new();
+    let (mut listeners, mut files) = (Vec::new(), Vec::new());
     let mut gateway = None;
     if let Some(listen) = &config.gateway {
-        let (socket, address) = open(listen).map_err(error(listen, "gateway.listen".to_owned()))?;
+        let key = "gateway.listen".to_owned();
+        let Opened { socket, address, file } = open(listen).map_err(error(&listen.address, key))?;
         listeners.push((socket, Entrance::Gateway));
+        files.extend(file);
         gateway = Some(address);
     }
     let mut upstreams = Vec::new();
@@ -71,12 +79,14 @@ pub(super) fn bind(config: &Config) -> Result<Bound, BindError> {
             continue;
         };
         let key = format!("upstream.{}.listen", upstream.name);
-        let (socket, address) = open(listen).map_err(error(listen, key))?;
+        let Opened { socket, address, file } = open(listen).map_err(error(&listen.address, key))?;
         listeners.push((socket, Entrance::Upstream(index)));
+        files.extend(file);
         upstreams.push((upstream.name.clone(), address));
     }
-    let addresses = Addresses { admin: admin_address, gateway, upstreams };
-    Ok(Bound { addresses, admin, listeners })
+    let tls = config.callers_tls.is_some();
+    let addresses = Addresses { admin: admin_address, gateway, upstreams, tls };
+    Ok(Bound { addresses, admin, listeners, files })
 }
 
 impl Addresses {
@@ -99,10 +109,19 @@ impl Addresses {
     pub(super) fn log(&self) {
         info!(address = %format_args!("http://{}", self.admin), "the admin address listens");
         if let Some(address) = &self.gateway {
-            info!(%address, "the gateway address listens");
+            let address = self.url(address);
+            info!(address, "the gateway address listens");
         }
         for (upstream, address) in &self.upstreams {
-            info!(upstream, %address, "the upstream's address listens");
+            let address = self.url(address);
+            info!(upstream, address, "the upstream's address listens");
+        }
+    }
+
+    fn url(&self, address: &Address) -> String {
+        match address {
+            Address::Tcp(address) if self.tls => format!("https://{address}"),
+            address => address.to_string(),
         }
     }
 }
@@ -123,31 +142,26 @@ fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-fn open(listen: &Listen) -> io::Result<(Socket, Address)> {
-    match listen {
+/// A socket that is bound.
+struct Opened {
+    socket: Socket,
+    address: Address,
+    file: Option<SocketFile>,
+}
+
+fn open(listen: &ListenConfig) -> io::Result<Opened> {
+    match &listen.address {
         Listen::Tcp(address) => {
             let socket = StdTcpListener::bind(address)?;
             socket.set_nonblocking(true)?;
             let address = Address::Tcp(socket.local_addr()?);
-            Ok((Socket::Tcp(socket), address))
+            Ok(Opened { socket: Socket::Tcp(socket), address, file: None })
         }
         Listen::Unix(path) => {
-            remove_stale(path)?;
-            let socket = UnixListener::bind(path)?;
-            // Its owner alone: a process of another user has no business with the token.
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            let (socket, file) = file::bind(path, &listen.socket)?;
             socket.set_nonblocking(true)?;
-            Ok((Socket::Unix(socket), Address::Unix(path.clone())))
+            let address = Address::Unix(path.clone());
+            Ok(Opened { socket: Socket::Unix(socket), address, file: Some(file) })
         }
     }
-}
-
-/// A socket file that nobody answers on is left from a process that was killed.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
-    if is_socket && UnixStream::connect(path).is_err() {
-        std::fs::remove_file(path)?;
-    }
-    Ok(())
 }

@@ -64,6 +64,14 @@ impl Hosts {
     }
 }
 
+impl FromIterator<Host> for Hosts {
+    fn from_iter<I: IntoIterator<Item = Host>>(hosts: I) -> Self {
+        let mut all = Self::default();
+        all.extend(hosts);
+        all
+    }
+}
+
 impl Extend<Host> for Hosts {
     fn extend<I: IntoIterator<Item = Host>>(&mut self, hosts: I) {
         for host in hosts {
@@ -94,7 +102,7 @@ impl Host {
     }
 
     fn is_called(&self, name: &str, port: Option<u16>) -> bool {
-        let is_same = |known: &String| known.eq_ignore_ascii_case(name);
+        let is_same = |known: &String| known == name || known.eq_ignore_ascii_case(name);
         matches!(&self.name, Name::Dns(known) if is_same(known)) && self.takes(port)
     }
 
@@ -134,22 +142,19 @@ impl FromStr for Host {
     }
 }
 
-/// The host of an authority, without the dot of a rooted name, and its port. `None`: it is not of
-/// that form, for want of a host or because of a user before it.
+/// The host of an authority, without the dot of a rooted name, and its port. `None`: what comes behind
+/// the host is no port. What comes before it, such as a user, is taken for a part of the host.
 fn split(authority: &str) -> Option<(&str, Option<u16>)> {
     let end = match authority.starts_with('[') {
         true => authority.find(']')? + 1,
-        false => authority.find(':').unwrap_or(authority.len()),
+        false => authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len()),
     };
     let (name, after) = authority.split_at(end);
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.is_empty() || name.contains(['@', '/']) {
-        return None;
-    }
     let port = match after.strip_prefix(':') {
         // A port may be left out behind its colon (RFC 3986, 3.2.3).
         Some("") => None,
-        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse().ok()?),
+        Some(port) if !port.starts_with('+') => Some(port.parse().ok()?),
         Some(_) => return None,
         None if after.is_empty() => None,
         None => return None,

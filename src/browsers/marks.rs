@@ -86,18 +86,23 @@ impl<'a> Marks<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
         let mut marks = Self::default();
         for (name, value) in headers {
-            match name.as_str() {
-                "host" => marks.host.add(value),
-                "origin" => marks.origin.add(value),
-                "referer" => marks.referer.add(value),
-                "user-agent" => marks.user_agent.add(value),
-                "accept-language" => marks.has_languages = true,
-                "sec-fetch-site" => marks.site.add(value),
-                "sec-fetch-mode" => marks.mode.add(value),
-                "sec-fetch-dest" | "sec-fetch-user" | "sec-purpose" => {
-                    marks.has_more_metadata = true;
-                }
-                name => marks.is_preflight |= name.starts_with("access-control-request-"),
+            let name = name.as_str();
+            // Most names are of another length, which is told at once.
+            match name.len() {
+                4 if name == "host" => marks.host.add(value),
+                6 if name == "origin" => marks.origin.add(value),
+                7 if name == "referer" => marks.referer.add(value),
+                10 if name == "user-agent" => marks.user_agent.add(value),
+                11 if name == "sec-purpose" => marks.has_more_metadata = true,
+                14 => match name {
+                    "sec-fetch-site" => marks.site.add(value),
+                    "sec-fetch-mode" => marks.mode.add(value),
+                    "sec-fetch-dest" | "sec-fetch-user" => marks.has_more_metadata = true,
+                    _ => {}
+                },
+                15 if name == "accept-language" => marks.has_languages = true,
+                23.. => marks.is_preflight |= name.starts_with("access-control-request-"),
+                _ => {}
             }
         }
         marks
@@ -119,7 +124,7 @@ impl<'a> Marks<'a> {
             || self.origin.is_not(|origin| self.is_own_origin(origin))
             || self.site.is_not(is_own_site)
             // Programs send a `Referer` too, as the vendor wants it.
-            || self.is_called_mozilla() && self.referer.is_not(|referer| is_within(referer, hosts))
+            || self.is_called_a_browser() && self.referer.is_not(|referer| is_within(referer, hosts))
     }
 
     /// Whether a browser sent it, whoever asked.
@@ -130,7 +135,7 @@ impl<'a> Marks<'a> {
             || self.mode.is_not(|mode| !matches!(mode, b"navigate" | b"nested-navigate"))
             // To a name that is not trustworthy, or by an old browser. Some programs call themselves
             // Mozilla, but say no languages.
-            || self.is_called_mozilla() && self.has_languages
+            || self.is_called_a_browser() && self.has_languages
     }
 
     /// The very address that was called. That alone proves nothing when a name was rebound, which
@@ -140,8 +145,11 @@ impl<'a> Marks<'a> {
         origin.strip_prefix(b"http://").is_some_and(|it| it.eq_ignore_ascii_case(host.as_bytes()))
     }
 
-    fn is_called_mozilla(&self) -> bool {
-        self.user_agent.is_not(|agent| !agent.starts_with(b"Mozilla/"))
+    /// Safari loads what `<video>` and `<audio>` name under another name than its own.
+    fn is_called_a_browser(&self) -> bool {
+        let is_one =
+            |agent: &[u8]| agent.starts_with(b"Mozilla/") || agent.starts_with(b"AppleCoreMedia/");
+        self.user_agent.is_not(|agent| !is_one(agent))
     }
 }
 
@@ -255,6 +263,7 @@ mod tests {
             // To a name that is not trustworthy.
             vec![MOZILLA, LANGUAGES],
             vec![MOZILLA, ("accept-language", "")],
+            vec![("user-agent", "AppleCoreMedia/1.0.0.20F66 (Macintosh; U)"), LANGUAGES],
             vec![MOZILLA, LANGUAGES, ("referer", "http://localhost:8081/")],
         ] {
             let fields = [&[HOST][..], &fields].concat();

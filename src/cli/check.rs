@@ -15,7 +15,7 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
     out(format!("{}: good", file.config.display()));
     out(format!("  admin     {}", config.admin));
     if let Some(gateway) = &config.gateway {
-        out(format!("  gateway   {gateway}"));
+        out(format!("  gateway   {}", gateway.address));
     }
     if let Some(clients) = &config.clients {
         let (count, file) = (clients.clients.len(), clients.file.path.display());
@@ -27,7 +27,8 @@ pub(super) fn check(file: &ConfigFile) -> Result<(), Failure> {
         out(format!("  sealed    with the key {}; {older} older ones open, too", key.id()));
     }
     for upstream in &config.upstreams {
-        let listen = upstream.listen.as_ref().map_or("gateway only".to_owned(), |l| l.to_string());
+        let listen = upstream.listen.as_ref().map(|listen| listen.address.to_string());
+        let listen = listen.unwrap_or_else(|| "gateway only".to_owned());
         let (name, base_url) = (&upstream.name, &upstream.base_url);
         let vendor = &upstream.vendor.name;
         out(format!("  upstream  {name}: {listen} -> {base_url} (vendor {vendor})"));

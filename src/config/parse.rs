@@ -3,6 +3,7 @@
 
 pub mod allow;
 mod clients;
+mod listen;
 mod store;
 mod tls;
 mod upstream;
@@ -21,9 +22,11 @@ use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawAdmin, RawConfig, RawLimits, RawLog};
+use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits, RawLog};
 use super::secrets::SecretSource;
-use super::{CallerLimits, Config, LogConfig};
+use super::{CallerLimits, Config, ListenConfig, LogConfig};
+
+use listen::Written;
 
 /// Reads the file and lays `vars` (the environment) over it.
 ///
@@ -116,15 +119,15 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn config(&mut self, raw: RawConfig) -> Option<Config> {
         let admin = self.admin(&raw.admin);
+        let clients = raw.clients.as_ref();
+        let callers_tls = clients.and_then(|clients| self.callers_tls(clients));
         let gateway = raw.gateway.and_then(|gateway| {
             if gateway.listen.is_none() {
                 self.note(&["gateway"], "`gateway.listen` is missing");
             }
-            gateway.listen
+            let RawGateway { listen: address, allow_remote, socket } = gateway;
+            self.listener(Written { table: &["gateway"], address, allow_remote, socket }, clients)
         });
-        if let Some(listen) = &gateway {
-            self.local_only(&["gateway", "listen"], listen);
-        }
         if raw.upstream.is_empty() {
             self.note(&[], "there is no upstream: add a table `[upstream.NAME]`");
         }
@@ -140,13 +143,14 @@ impl Parser<'_> {
         let upstreams: Vec<_> = raw
             .upstream
             .into_iter()
-            .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway))
+            .filter_map(|(name, raw)| self.upstream(&name, raw, has_gateway, clients))
             .collect();
         let clients = self.clients(raw.clients, &names, &upstreams);
         let mut taken = vec![("admin.listen".to_owned(), Listen::Tcp(admin))];
-        taken.extend(gateway.iter().map(|listen| ("gateway.listen".to_owned(), listen.clone())));
+        let shared = gateway.iter().map(|gateway| gateway.address.clone());
+        taken.extend(shared.map(|address| ("gateway.listen".to_owned(), address)));
         for upstream in &upstreams {
-            let Some(listen) = &upstream.listen else {
+            let Some(ListenConfig { address: listen, .. }) = &upstream.listen else {
                 continue;
             };
             let key = format!("upstream.{}.listen", upstream.name);
@@ -159,6 +163,7 @@ impl Parser<'_> {
             admin_hosts: self.hosts(&["admin"], raw.admin.allowed_hosts.as_deref()),
             gateway,
             clients,
+            callers_tls,
             limits: self.limits(&raw.limits),
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
@@ -246,18 +251,6 @@ impl Parser<'_> {
         if let Some((key, _)) = taken.iter().find(|(_, other)| other == listen && !any_port) {
             let problem = format!("{key} has this address already");
             self.note(&["upstream", upstream, "listen"], problem);
-        }
-    }
-
-    /// Client credentials, without which nobody on another machine may call, are not in this
-    /// version.
-    fn local_only(&mut self, path: &[&str], listen: &Listen) {
-        if !listen.is_local() {
-            self.note(
-                path,
-                "other machines can reach this address, and this version cannot ask them who they \
-                 are: listen on 127.0.0.1, [::1] or unix:/path",
-            );
         }
     }
 

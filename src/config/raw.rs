@@ -2,6 +2,7 @@
 //!
 //! Nothing here has a default and nothing is compared with anything: that is the parser's.
 
+mod listening;
 mod one_or_more;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::units::{BaseUrl, Listen, Size, Span};
 use crate::upstream::tls;
 use crate::vendor::rules::RawRule;
 
+pub use listening::{RawClientsTls, RawSocket};
 pub use one_or_more::{Described, OneOrMore};
 
 /// The whole file.
@@ -66,6 +68,9 @@ pub struct RawAdmin {
 #[serde(deny_unknown_fields, default)]
 pub struct RawGateway {
     pub listen: Option<Listen>,
+    /// Permits an address that other machines can reach, where `clients.file` says who may call.
+    pub allow_remote: Option<bool>,
+    pub socket: RawSocket,
 }
 
 /// Who may call by TCP, and what.
@@ -74,6 +79,7 @@ pub struct RawGateway {
 pub struct RawClients {
     /// The list of clients, relative to the config file.
     pub file: Option<PathBuf>,
+    pub tls: RawClientsTls,
 }
 
 /// How much a caller may ask of the process, whichever upstream it calls.
@@ -166,6 +172,9 @@ pub struct RawUpstream {
     pub vendor: Option<String>,
     /// An address for this upstream alone.
     pub listen: Option<Listen>,
+    /// Permits an address that other machines can reach, where `clients.file` says who may call.
+    pub allow_remote: Option<bool>,
+    pub socket: RawSocket,
     /// Left out: the vendor's.
     pub base_url: Option<BaseUrl>,
     /// Speaks HTTP/2 to the vendor where its TLS offers it.

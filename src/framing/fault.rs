@@ -57,11 +57,13 @@ pub enum Fault {
     TrailerName,
     #[error("the body of the request stood still for too long")]
     BodyTime,
+    #[error("TLS is spoken on this port, and this was no TLS: call https://, not http://")]
+    NoTls,
 }
 
 impl Fault {
     /// In the order of their codes.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RequestLine,
         Self::Target,
         Self::TargetLength,
@@ -85,6 +87,7 @@ impl Fault {
         Self::TrailerLine,
         Self::TrailerName,
         Self::BodyTime,
+        Self::NoTls,
     ];
 
     /// For a metric's label.
@@ -113,6 +116,7 @@ impl Fault {
             Self::TrailerLine => "trailer-line",
             Self::TrailerName => "trailer-name",
             Self::BodyTime => "body-time",
+            Self::NoTls => "no-tls",
         }
     }
 

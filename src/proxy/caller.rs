@@ -5,6 +5,8 @@ mod http2;
 mod prefixed;
 
 use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use prometheus::IntGauge;
@@ -21,6 +23,9 @@ use crate::telemetry::metrics::{Held, Limit};
 use super::Proxy;
 use super::peer::Peer;
 use super::route::Entrance;
+use super::tls::{Accepted, Protocol, Refused, Terminator};
+
+pub(super) use prefixed::Prefixed;
 
 /// What all callers may do together, and each of them.
 #[derive(Clone, Debug)]
@@ -38,46 +43,91 @@ pub struct Context {
     pub entrance: Entrance,
     pub proxy: Proxy,
     pub limits: Limits,
+    /// Spoken by those that come by TCP.
+    pub tls: Option<Rc<Terminator>>,
     pub drain: Drain,
 }
 
 /// Serves a connection to its end.
-pub async fn serve<I>(mut stream: I, peer: Peer, context: Context)
+pub async fn serve<I>(stream: I, peer: Peer, context: Context)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let _hold = context.drain.hold();
-    let counted = Held::new(&context.limits.gauge);
+    match context.limits.count() {
+        Some(counted) => http(stream, peer, None, counted, &context).await,
+        None => refuse(stream, Fault::Connections, &peer, &context).await,
+    }
+}
+
+/// The same over TLS.
+pub async fn serve_tls<I>(stream: I, address: SocketAddr, tls: &Terminator, context: Context)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let _hold = context.drain.hold();
+    let Some(counted) = context.limits.count() else {
+        // To be told so it would need the handshake, which costs more than most requests.
+        return context.reached(Limit::Connections);
+    };
+    // In a box: a connection shall not carry the weight of its handshake.
+    let handshake = Box::pin(tls.accept(stream, address, context.limits.request.head));
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        () = context.drain.stopped() => return,
+    };
+    match accepted {
+        Ok(Accepted { stream, peer, protocol }) => {
+            http(stream, peer, protocol, counted, &context).await;
+        }
+        Err(Refused::Plain(stream)) => {
+            refuse(stream, Fault::NoTls, &Peer::Tcp(address), &context).await;
+        }
+        Err(Refused::Late) => context.reached(Limit::Head),
+        Err(Refused::Failed) => {}
+    }
+}
+
+/// Answers whatever comes with this fault.
+async fn refuse<I>(stream: I, fault: Fault, peer: &Peer, context: &Context)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let ended = http1::serve(Framed::refusing(stream, fault), peer, context).await;
+    context.note_end(ended);
+}
+
+/// Speaks HTTP, in the version that was agreed on or that shows itself.
+async fn http<I>(
+    mut stream: I,
+    peer: Peer,
+    agreed: Option<Protocol>,
+    counted: Held,
+    context: &Context,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let limits = context.limits.request;
-    let ended = if context.limits.gauge.get() > context.limits.connections as i64 {
-        // Only those who are served count, or callers that come again and again while they are
-        // refused would keep each other out for ever.
-        drop(counted);
-        http1::serve(Framed::refusing(stream, Fault::Connections), &peer, &context).await
-    } else {
-        let began = tokio::select! {
+    let began = match agreed {
+        Some(Protocol::Http1) => Some(Beginning::Http1(Bytes::new())),
+        Some(Protocol::Http2) => Some(Beginning::Http2(Bytes::new())),
+        None => tokio::select! {
             began = beginning(&mut stream, limits) => began,
             () = context.drain.stopped() => return,
-        };
-        match began {
-            Some(Beginning::Http1(read)) => {
-                let (framed, watch) = Framed::new(stream, read, limits);
-                http1::serve((framed.counted(counted), watch), &peer, &context).await
-            }
-            Some(Beginning::Late) => {
-                http1::serve(Framed::refusing(stream, Fault::HeadTime), &peer, &context).await
-            }
-            Some(Beginning::Http2(read)) => http2::serve(stream, read, &peer, &context).await,
-            None => return,
-        }
+        },
     };
-    if let Err(error) = ended {
-        // Its caller did not take the answer.
-        if is_timeout(&error) {
-            context.proxy.unread(context.entrance);
+    let ended = match began {
+        Some(Beginning::Http1(read)) => {
+            let (framed, watch) = Framed::new(stream, read, limits);
+            http1::serve((framed.counted(counted), watch), &peer, context).await
         }
-        debug!(error = causes(&error), "a caller's connection ended badly");
-    }
+        Some(Beginning::Late) => {
+            http1::serve(Framed::refusing(stream, Fault::HeadTime), &peer, context).await
+        }
+        Some(Beginning::Http2(read)) => http2::serve(stream, read, &peer, context).await,
+        None => return,
+    };
+    context.note_end(ended);
 }
 
 /// What a connection begins with, as far as it has been read.
@@ -126,12 +176,31 @@ async fn begins_as_http2(
     }
 }
 
-impl Proxy {
-    /// Counts a caller that did not read its answer.
-    fn unread(&self, entrance: Entrance) {
-        let route = self.routes.at(entrance);
-        let limits = route.map_or(self.metrics.unrouted_limits(), |r| &r.settings.metrics.limits);
-        limits.reached(Limit::Idle);
+impl Limits {
+    /// `None`: there are too many. Only those who are served count, or callers that come again and
+    /// again while they are refused would keep each other out for ever.
+    fn count(&self) -> Option<Held> {
+        let counted = Held::new(&self.gauge);
+        (self.gauge.get() <= self.connections as i64).then_some(counted)
+    }
+}
+
+impl Context {
+    fn note_end(&self, ended: hyper::Result<()>) {
+        let Err(error) = ended else { return };
+        // Its caller did not take the answer.
+        if is_timeout(&error) {
+            self.reached(Limit::Idle);
+        }
+        debug!(error = causes(&error), "a caller's connection ended badly");
+    }
+
+    /// Counts a caller that met a limit without a request.
+    fn reached(&self, limit: Limit) {
+        let Proxy { routes, metrics, .. } = &self.proxy;
+        let route = routes.at(self.entrance);
+        let limits = route.map_or(metrics.unrouted_limits(), |r| &r.settings.metrics.limits);
+        limits.reached(limit);
     }
 }
 

@@ -13,8 +13,8 @@ use http::{HeaderValue, Method};
 use crate::headers::retain;
 use crate::telemetry::metrics::{ClientRequests, Metrics};
 
-use super::guard::Admission;
 use super::guard::allow::AllowList;
+use super::guard::{Admission, Guard};
 use super::peer::Peer;
 use credential::Credential;
 
@@ -88,7 +88,7 @@ impl Roster {
     /// The client whose key is in `Authorization`.
     pub fn by_authorization(&self, headers: &HeaderMap) -> Option<Arc<Client>> {
         let clients = self.0.load();
-        clients.by_key(only(headers, AUTHORIZATION).ok()??).cloned()
+        clients.by_key(only(headers, AUTHORIZATION).ok()??)?.ok().cloned()
     }
 }
 
@@ -121,17 +121,16 @@ impl Clients {
     ) -> Result<Option<Arc<Client>>, Refusal> {
         // It ends here, as hop-by-hop fields do.
         if let Some(value) = only(headers, PROXY_AUTHORIZATION)? {
-            let client = self.by_key(value).ok_or(Refusal::Unknown)?.clone();
-            if self.authorization_holds_key(headers) {
+            let client = self.by_key(value).ok_or(Refusal::Unknown)??.clone();
+            if self.in_authorization(headers).is_some() {
                 retain(headers, |name| name != AUTHORIZATION);
             }
             return Ok(Some(client));
         }
         // It may be the vendor's, if who calls is clear without it; but no key of ours goes there.
-        if self.authorization_holds_key(headers) {
-            let value = only(headers, AUTHORIZATION)?;
-            let client =
-                value.and_then(|value| self.by_key(value)).ok_or(Refusal::Unknown)?.clone();
+        if let Some(found) = self.in_authorization(headers) {
+            only(headers, AUTHORIZATION)?;
+            let client = found?.clone();
             retain(headers, |name| name != AUTHORIZATION);
             return Ok(Some(client));
         }
@@ -143,12 +142,17 @@ impl Clients {
         }
     }
 
-    /// Compared with every key there is, so that the time does not tell which one was near.
-    fn by_key(&self, value: &HeaderValue) -> Option<&Arc<Client>> {
+    /// Whose key this is, or that it came by a wrong name; `None`: it is nobody's. Compared with every
+    /// key there is, so that the time does not tell which one was near.
+    fn by_key(&self, value: &HeaderValue) -> Option<Result<&Arc<Client>, Refusal>> {
         let credential = Credential::read(value.as_bytes())?;
         let place = credential.key.place_in(&self.keys)?;
         let client = &self.clients[self.owners[place]];
-        credential.is_of(&client.name).then_some(client)
+        Some(credential.is_of(&client.name).then_some(client).ok_or(Refusal::Unknown))
+    }
+
+    fn in_authorization(&self, headers: &HeaderMap) -> Option<Result<&Arc<Client>, Refusal>> {
+        headers.get_all(AUTHORIZATION).iter().find_map(|value| self.by_key(value))
     }
 
     fn by_certificate(&self, names: &[String]) -> Result<Arc<Client>, Refusal> {
@@ -159,14 +163,6 @@ impl Clients {
             return Err(Refusal::Ambiguous);
         }
         Ok(self.clients[*owner].clone())
-    }
-
-    fn authorization_holds_key(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        values.any(|value| {
-            let credential = Credential::read(value.as_bytes());
-            credential.is_some_and(|it| it.key.place_in(&self.keys).is_some())
-        })
     }
 }
 
@@ -180,14 +176,19 @@ impl Client {
     pub fn admit(
         &self,
         upstream: usize,
+        guard: &Guard,
         admission: &Admission<'_>,
-        method: &Method,
-        path: &str,
+        request: (&Method, &str, &HeaderMap),
     ) -> Result<(), Refusal> {
         let allowed = self.upstreams.get(upstream).and_then(Option::as_ref);
         let allowed = allowed.ok_or(Refusal::Upstream)?;
         match admission {
-            Admission::ToVendor => allowed.admits(method, path).map_err(|_| Refusal::Rule),
+            Admission::ToVendor => {
+                let judge = |method: &Method, path: &str| {
+                    allowed.admits(method, path).map_err(|_| Refusal::Rule)
+                };
+                guard.judge_each(request, judge, Refusal::Rule)
+            }
             Admission::Emulate(_) => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Who may call what: checked before a byte leaves.
 
 pub mod allow;
+mod overrides;
 
 use http::{HeaderMap, Method};
 use prometheus::IntCounter;
@@ -11,6 +12,7 @@ use crate::vendor::emulation::TokenCall;
 use crate::vendor::path::PathPattern;
 
 use allow::{AllowList, Unlisted};
+use overrides::Overrides;
 
 /// What one upstream allows.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,7 @@ pub enum Admission<'a> {
 #[derive(Clone, Debug)]
 pub struct Guard {
     config: Config,
+    overrides: Overrides,
     refused: Vec<(Refusal, IntCounter)>,
 }
 
@@ -70,7 +73,7 @@ pub enum Refusal {
 impl Guard {
     pub fn new(config: Config, metrics: &Metrics) -> Self {
         let counter = |refusal: Refusal| (refusal, metrics.guard_refusals(refusal.reason()));
-        Self { config, refused: Refusal::ALL.map(counter).into() }
+        Self { config, overrides: Overrides::default(), refused: Refusal::ALL.map(counter).into() }
     }
 
     /// Whether callers may address the gateway by this authority.
@@ -110,21 +113,39 @@ impl Guard {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Admission<'_>, Refusal> {
-        let Config { allowed, token_endpoints, emulated, .. } = &self.config;
+        let emulated = &self.config.emulated;
         self.receive(headers)?;
         // Before the lists, which are about what reaches the vendor.
         if let Some(call) = emulated.iter().find(|call| call.is(method, path)) {
             return Ok(Admission::Emulate(call));
         }
+        self.judge_each((method, path, headers), |m, p| self.judge_call(m, p), Refusal::Path)?;
+        Ok(Admission::ToVendor)
+    }
+
+    /// Judges a request by its first line, and by each other one that its fields make some servers
+    /// take it for. `unreadable` is the verdict where such a field cannot be read.
+    ///
+    /// # Errors
+    /// The first verdict that is one.
+    pub fn judge_each<E>(
+        &self,
+        request: (&Method, &str, &HeaderMap),
+        judge: impl Fn(&Method, &str) -> Result<(), E>,
+        unreadable: E,
+    ) -> Result<(), E> {
+        self.overrides.judge_each(request, judge, unreadable)
+    }
+
+    fn judge_call(&self, method: &Method, path: &str) -> Result<(), Refusal> {
+        let Config { allowed, token_endpoints, .. } = &self.config;
         if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
             return Err(Refusal::TokenEndpoint);
         }
-        allowed.admits(method, path).map(|()| Admission::ToVendor).map_err(
-            |unlisted| match unlisted {
-                Unlisted::Method => Refusal::Method,
-                Unlisted::Path => Refusal::Path,
-            },
-        )
+        allowed.admits(method, path).map_err(|unlisted| match unlisted {
+            Unlisted::Method => Refusal::Method,
+            Unlisted::Path => Refusal::Path,
+        })
     }
 }
 
@@ -185,7 +206,7 @@ mod tests {
     fn admit(method: Method, path: &str, fields: &[(&'static str, &str)]) -> Result<(), Refusal> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
-            headers.insert(*name, value.parse().expect("a value"));
+            headers.append(*name, value.parse().expect("a value"));
         }
         guard().admit(&method, path, &headers).map(|_| ())
     }
@@ -215,6 +236,22 @@ mod tests {
         assert_eq!(admit(Method::PUT, "/openapi/x", &[]), Err(Refusal::Method));
         assert_eq!(admit(Method::GET, "/private", &[]), Err(Refusal::Path));
         assert_eq!(admit(Method::GET, "/openapi/../private", &[]), Err(Refusal::Path));
+    }
+
+    #[test]
+    fn p23_a_field_that_stands_for_the_first_line_is_judged_like_it() {
+        for (fields, verdict) in [
+            (&[("x-http-method-override", "DELETE")][..], Err(Refusal::Method)),
+            (&[("x_http_method_override", "delete")], Err(Refusal::Method)),
+            (&[("x-http-method-override", "POST")], Ok(())),
+            (&[("x-original-url", "/private")], Err(Refusal::Path)),
+            (&[("x-rewrite-url", "/oauth2/%74oken?x")], Err(Refusal::TokenEndpoint)),
+            (&[("x-rewrite-url", "/openapi/y")], Ok(())),
+            (&[("x-original-url", "/openapi/y"), ("x-http-method", "PUT")], Err(Refusal::Method)),
+            (&[("x-original-url", "/openapi/y"), ("x-original-url", "/z")], Err(Refusal::Path)),
+        ] {
+            assert_eq!(admit(Method::GET, "/openapi/x", fields), verdict, "{fields:?}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::spawn_local;
 use tracing::warn;
 
 use super::caller::{self, Context};
@@ -51,32 +51,39 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
                 // A caller that reads slowly is seen to read: left to itself, the kernel holds
                 // megabytes, and tells of room only when a third of them is gone.
                 let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-                Ok((stream, Peer::Tcp(address)))
+                Ok((stream, address))
             };
-            accept_all(accept, context).await;
+            let serve = |(stream, address), context: Context| match context.tls.clone() {
+                None => drop(spawn_local(caller::serve(stream, Peer::Tcp(address), context))),
+                Some(tls) => drop(spawn_local(async move {
+                    caller::serve_tls(stream, address, &tls, context).await;
+                })),
+            };
+            accept_all(accept, serve, context).await;
         }
         Socket::Unix(socket) => {
             let listener = UnixListener::from_std(socket)?;
-            let accept = async || listener.accept().await.map(|(stream, _)| (stream, Peer::Unix));
-            accept_all(accept, context).await;
+            let accept = async || listener.accept().await.map(|(stream, _)| stream);
+            let serve =
+                |stream, context| drop(spawn_local(caller::serve(stream, Peer::Unix, context)));
+            accept_all(accept, serve, context).await;
         }
     }
     Ok(())
 }
 
-async fn accept_all<I>(accept: impl AsyncFn() -> io::Result<(I, Peer)>, context: Context)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn accept_all<A>(
+    accept: impl AsyncFn() -> io::Result<A>,
+    serve: impl Fn(A, Context),
+    context: Context,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
             () = context.drain.stopped() => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                tokio::task::spawn_local(caller::serve(stream, peer, context.clone()));
-            }
+            Ok(accepted) => serve(accepted, context.clone()),
             Err(error) => {
                 // Out of file descriptors, as a rule: closing connections will help, trying at
                 // once will not.

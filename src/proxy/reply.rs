@@ -134,6 +134,7 @@ fn malformed(fault: Fault) -> (StatusCode, &'static str, &'static str) {
             "unknown-transfer-coding",
             "Transfer coding not supported",
         ),
+        Fault::NoTls => (StatusCode::BAD_REQUEST, "no-tls", "TLS is spoken here"),
         _ => (StatusCode::BAD_REQUEST, "malformed-request", "Malformed request"),
     }
 }

@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderMap, HeaderValue};
+use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request};
 use hyper::body::Incoming;
 
 use crate::body::replay::{self, ReplayBody};
-use crate::browsers::Host;
+use crate::browsers::{self, Host, Hosts, Pages};
 use crate::telemetry::metrics::RequestMetrics;
 use crate::token::Tokens;
 use crate::upstream::pool::Upstream;
@@ -111,7 +111,7 @@ impl Routes {
     ) -> Result<Found<'_>, ProxyError> {
         self.locate(entrance, request).map_err(|error| match error {
             ProxyError::NoRoute(_) => {
-                self.refusal(entrance, request.headers()).map_or(error, ProxyError::from)
+                self.refusal(entrance, request).map_or(error, ProxyError::from)
             }
             error => error,
         })
@@ -178,7 +178,14 @@ impl Routes {
     }
 
     /// Why whoever asks is no one to be told anything; counted.
-    fn refusal(&self, entrance: Entrance, headers: &HeaderMap) -> Option<Refusal> {
+    fn refusal<B>(&self, entrance: Entrance, request: &Request<B>) -> Option<Refusal> {
+        let headers = request.headers();
+        // A program that takes the gateway for its proxy calls others by their names.
+        let named = request.uri().authority().and_then(|it| it.as_str().parse::<Host>().ok());
+        let as_proxy: Option<Hosts> = named.map(|host| [host].into_iter().collect());
+        if as_proxy.is_some_and(|hosts| browsers::judge(&hosts, headers, Pages::None).is_ok()) {
+            return None;
+        }
         let mut refused = None;
         for route in self.at(entrance).map_or(&*self.routes, std::slice::from_ref) {
             let guard = &route.settings.guard;

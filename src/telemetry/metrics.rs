@@ -5,8 +5,10 @@
 //! and outcomes from the configuration and the code, methods from a list, statuses from the table
 //! of HTTP.
 
+mod callers;
 mod clients;
 mod guard;
+mod held;
 mod limits;
 mod requests;
 mod store;
@@ -20,12 +22,15 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use callers::{Handshake, HandshakeMetrics};
 pub use clients::ClientRequests;
+pub use held::Held;
 pub use limits::{Limit, Limits};
 pub use requests::Requests;
 pub use store::StoreMetrics;
 pub use token::TokenMetrics;
 
+use callers::CallerFamilies;
 use clients::ClientMetrics;
 use guard::GuardMetrics;
 
@@ -52,8 +57,9 @@ pub struct Metrics {
     malformed: IntCounterVec,
     limits: IntCounterVec,
     connections: IntGaugeVec,
-    callers: IntGauge,
+    callers: CallerFamilies,
     clients: ClientMetrics,
+    reloads: IntCounterVec,
     store: StoreMetrics,
     lock_wait: GaugeVec,
     /// Requests that reached no upstream: `upstream=""`.
@@ -81,10 +87,6 @@ pub struct RequestMetrics {
     pub connections_active: IntGauge,
     pub connections_idle: IntGauge,
 }
-
-/// Adds one to a gauge for as long as it lives.
-#[derive(Debug)]
-pub struct Held(IntGauge);
 
 // === impl Metrics ===
 
@@ -179,8 +181,13 @@ impl Metrics {
                 Opts::new("tokenward_upstream_connections", "Connections to the upstream."),
                 &["upstream", "state"],
             )?,
-            callers: IntGauge::new("tokenward_caller_connections", "Connections of callers.")?,
+            callers: CallerFamilies::new()?,
             clients: ClientMetrics::new()?,
+            reloads: counter(
+                "tokenward_config_reloads_total",
+                "Files that changed and were read again.",
+                &["outcome"],
+            )?,
             store: StoreMetrics::new()?,
             lock_wait: GaugeVec::new(
                 Opts::new(
@@ -219,11 +226,12 @@ impl Metrics {
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.connections.clone()),
-            Box::new(self.callers.clone()),
+            Box::new(self.reloads.clone()),
             Box::new(self.lock_wait.clone()),
         ];
         let more = self.clients.families().into_iter().chain(self.guard.families());
-        for family in families.into_iter().chain(more).chain(self.store.families()) {
+        let more = more.chain(self.store.families()).chain(self.callers.families());
+        for family in families.into_iter().chain(more) {
             self.registry.register(family)?;
         }
         let build = GaugeVec::new(
@@ -296,7 +304,17 @@ impl Metrics {
 
     /// Counts connections of callers.
     pub fn callers(&self) -> IntGauge {
-        self.callers.clone()
+        self.callers.connections.clone()
+    }
+
+    /// Counts callers' TLS handshakes.
+    pub fn handshakes(&self) -> HandshakeMetrics {
+        self.callers.handshakes()
+    }
+
+    /// Counts files that changed: `ok` or `refused`.
+    pub fn config_reloads(&self, outcome: &str) -> IntCounter {
+        self.reloads.with_label_values(&[outcome])
     }
 
     /// The handles of one client, at upstreams of these names in their order.
@@ -330,21 +348,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
-    }
-}
-
-// === impl Held ===
-
-impl Held {
-    pub fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

@@ -2,17 +2,16 @@
 
 mod roots;
 
-use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use serde::Deserialize;
+
+use crate::pem::{Named, PemError};
 
 /// The files that the operator names.
 #[derive(Clone, Debug, Default)]
@@ -36,15 +35,8 @@ pub enum Version {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("{}: cannot be read", path.display())]
-    Read {
-        key: &'static str,
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{}: {problem}", path.display())]
-    Content { key: &'static str, path: PathBuf, problem: String },
+    #[error(transparent)]
+    File(#[from] PemError),
     #[error(
         "SSL_CERT_FILE or SSL_CERT_DIR is set and leads to no CA certificate, and `tls.ca_file` \
          names none: nobody would be trusted"
@@ -85,8 +77,9 @@ pub fn client_config(config: &Config, plain: bool) -> Result<Arc<ClientConfig>, 
 fn build(config: &Config, mut roots: Arc<RootCertStore>) -> Result<ClientConfig, TlsError> {
     if let Some(path) = &config.ca_file {
         let roots = Arc::make_mut(&mut roots);
-        for certificate in certificates(CA_FILE, path)? {
-            roots.add(certificate).map_err(|error| content(CA_FILE, path, error.to_string()))?;
+        let file = Named { key: CA_FILE, path };
+        for certificate in file.certificates()? {
+            roots.add(certificate).map_err(|error| file.bad(error.to_string()))?;
         }
     }
     let builder = ClientConfig::builder_with_protocol_versions(config.min_version.and_newer());
@@ -94,7 +87,8 @@ fn build(config: &Config, mut roots: Arc<RootCertStore>) -> Result<ClientConfig,
     let mut client = match &config.client_cert {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
-            let (chain, key) = (certificates(CLIENT_CERT, chain)?, private_key(key)?);
+            let chain = Named { key: CLIENT_CERT, path: chain }.certificates()?;
+            let key = Named { key: CLIENT_KEY, path: key }.private_key()?;
             builder.with_client_auth_cert(chain, key).map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
                 other => TlsError::Client(other),
@@ -123,34 +117,12 @@ impl TlsError {
     /// Which key of the table `tls` is to be corrected.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Read { key, .. } | Self::Content { key, .. } => key,
+            Self::File(error) => error.key(),
             Self::NoRoots => CA_FILE,
             Self::OtherKey => CLIENT_KEY,
             Self::Client(_) => CLIENT_CERT,
         }
     }
-}
-
-fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let file =
-        File::open(path).map_err(|source| TlsError::Read { key, path: path.to_owned(), source })?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(BufReader::new(file)).collect();
-    let found = found.map_err(|error| content(key, path, format!("bad PEM ({error})")))?;
-    if found.is_empty() {
-        return Err(content(key, path, "no certificate in PEM".to_owned()));
-    }
-    Ok(found)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
-        pem::Error::Io(source) => TlsError::Read { key: CLIENT_KEY, path: path.to_owned(), source },
-        error => content(CLIENT_KEY, path, format!("no private key in PEM ({error})")),
-    })
-}
-
-fn content(key: &'static str, path: &Path, problem: String) -> TlsError {
-    TlsError::Content { key, path: path.to_owned(), problem }
 }
 
 static NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];

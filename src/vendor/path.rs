@@ -30,6 +30,7 @@ mod certain;
 mod chars;
 mod escapes;
 mod readings;
+mod units;
 
 use percent_encoding::percent_decode_str;
 
@@ -40,6 +41,8 @@ use readings::Automaton;
 #[derive(Clone, Debug)]
 pub struct PathPattern {
     text: String,
+    /// The length of what comes before the first star.
+    literal: usize,
     automaton: Automaton,
 }
 
@@ -75,7 +78,8 @@ impl PathPattern {
     }
 
     fn of(text: String) -> Self {
-        Self { automaton: Automaton::new(&text), text }
+        let literal = text.find('*').unwrap_or(text.len());
+        Self { automaton: Automaton::new(&text), literal, text }
     }
 
     /// Whether any server could take `path` for what the pattern says: for lists of what is
@@ -88,9 +92,10 @@ impl PathPattern {
             glob(pattern.as_bytes(), path.as_bytes(), u8::eq_ignore_ascii_case)
         };
         let bare = path.strip_suffix('/').unwrap_or(path);
-        matches(&self.text, path)
-            || matches(&self.text, bare)
-            || self.without_slash().is_some_and(|pattern| matches(pattern, bare))
+        // What the pattern ends with may be the slash that is left out.
+        let ending = self.text.trim_end_matches(['/', '*']);
+        let without = self.text.strip_suffix('/').unwrap_or(&self.text);
+        matches(&self.text, path) || matches(without, bare) || matches(ending, bare)
     }
 
     /// Whether every server takes `path` for what the pattern says: for lists of what is allowed.
@@ -101,7 +106,11 @@ impl PathPattern {
 
     /// The same for a path that was looked at before; `None` is one of which nothing is certain.
     pub fn matches(&self, path: Option<&Certain<'_>>) -> bool {
-        self.text == "*" || path.is_some_and(|path| path.matches(&self.text))
+        // Among many patterns most differ from the path before their first star.
+        let matches = |path: &Certain<'_>| {
+            path.as_str().starts_with(&self.text[..self.literal]) && path.matches(&self.text)
+        };
+        self.text == "*" || path.is_some_and(matches)
     }
 
     /// The same pattern for an API whose paths all begin with `base`.
@@ -111,11 +120,6 @@ impl PathPattern {
         }
         let base = percent_decode_str(base).decode_utf8_lossy();
         Self::of(format!("{base}{}", self.text))
-    }
-
-    /// What a path without the slash at its end must match.
-    fn without_slash(&self) -> Option<&str> {
-        self.text.strip_suffix("/*").or_else(|| self.text.strip_suffix('/'))
     }
 
     pub fn as_str(&self) -> &str {

@@ -10,6 +10,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::{ACCESS, EMULATE, REFRESH, assert_emulated};
+use crate::support::clients::{BILLING, REPORTS};
 use crate::support::process::run;
 use crate::support::{Answer, RawVendor, Stage, recording};
 
@@ -174,11 +175,6 @@ async fn p24_sdks_of_known_clients_work_and_nobody_elses() {
         assert_eq!(answer.one("tokenward-emulated"), None);
     }
 }
-
-#[cfg(target_os = "linux")]
-const BILLING: &str = "billing-key-billing-key-billing";
-#[cfg(target_os = "linux")]
-const REPORTS: &str = "reports-key-reports-key-reports";
 
 /// Its token goes into the query, and its token call is a GET.
 #[tokio::test]

@@ -7,6 +7,7 @@ use tokenward::app::Address;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use super::bulk::pour_until_blocked;
 use super::leaks;
@@ -34,6 +35,8 @@ impl Stream for TcpStream {
     }
 }
 
+impl Stream for TlsStream<TcpStream> {}
+
 impl Caller {
     pub async fn to(address: &Address) -> Self {
         match address {
@@ -48,6 +51,11 @@ impl Caller {
     pub async fn tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("the gateway accepts");
         stream.set_nodelay(true).expect("a socket option");
+        Self { stream: Box::new(stream), read: Vec::new(), closed: false }
+    }
+
+    /// Over a connection that there is already, such as one of TLS.
+    pub fn over(stream: impl Stream + 'static) -> Self {
         Self { stream: Box::new(stream), read: Vec::new(), closed: false }
     }
 

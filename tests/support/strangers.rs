@@ -46,7 +46,10 @@ fn verdict(headers: &HeaderMap, pages: Pages) -> Result<(), Stranger> {
         values.is_empty() || values.len() == 1 && good(values[0])
     };
     let own = host.first().map(|host| [b"http://", *host].concat().to_ascii_lowercase());
-    let mozilla = !only("user-agent", &|agent| !agent.starts_with(b"Mozilla/"));
+    let mozilla = !only("user-agent", &|agent| {
+        let name = agent.split(|byte| *byte == b'/').next().unwrap_or_default();
+        name == agent || ![&b"Mozilla"[..], b"AppleCoreMedia"].contains(&name)
+    });
     let mut rules = vec![
         !fields.keys().any(|name| name.starts_with("access-control-request-")),
         only("origin", &|origin| {

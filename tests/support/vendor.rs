@@ -109,6 +109,11 @@ impl RawVendor {
         self.state().calls.clone()
     }
 
+    /// Connections accepted so far.
+    pub fn connections(&self) -> usize {
+        self.state().connections
+    }
+
     /// The only business call that there was.
     #[track_caller]
     pub fn only_call(&self) -> Message {

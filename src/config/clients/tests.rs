@@ -83,6 +83,7 @@ fn p32_mistakes_in_the_list_are_shown_in_their_places() {
         (format!("[{}]\nkey = \"{KEY}\"\n", "a".repeat(65)), "at most 64"),
         ("[a]\n".to_owned(), "clients.toml:1:2: error: nobody can be `a`"),
         ("a = 1\n".to_owned(), "clients.toml:1:5: error: `a` is a whole number"),
+        ("a = \"hunter22hunter22hunter22\"\n".to_owned(), "error: `a` is a string"),
         (
             "[a]\nkey = \"hunter22\"\n".to_owned(),
             "clients.toml:2:7: error: a key has at least 24 bytes",

@@ -96,6 +96,12 @@ fn p32_mistakes_between_keys_are_found() {
         (format!("{ADS}tls.min_version = \"1.1\"\n"), "1.1"),
         (format!("{ADS}guard.paths = [\"openapi\"]\n"), "a path pattern begins with"),
         (format!("{ADS}guard.methods = [\"get\"]\n"), "written in capitals"),
+        (format!("{ADS}guard.methods = []\n"), "without `methods` everything may"),
+        (format!("{ADS}guard.paths = []\n"), "an empty list lets nothing pass"),
+        (format!("{ADS}guard.paths = [\"get /x\"]\n"), "written in capitals"),
+        (format!("{ADS}guard.paths = [\"/x/{{id}}\"]\n"), "`{` cannot be in it"),
+        (format!("{ADS}guard.preset = \"read_only\"\n"), "did you mean \"read-only\"?"),
+        (format!("{ADS}guard.preset = \"write\"\n"), "expected read-only"),
         (format!("log.level = \"inof\"\n{ADS}"), "is not one: give error, warn, info"),
         (format!("admin.listen = \"unix:/run/a.sock\"\n{ADS}"), "the admin address is"),
         (format!("[store]\npath = \"no/such/tokens.json\"\n{ADS}"), "there is no folder"),
@@ -263,4 +269,33 @@ fn p24_a_vendor_that_cannot_be_emulated_is_a_mistake_that_says_what_is_missing()
     assert!(shown.starts_with("tokenward.toml:5:24: error: "), "{shown}");
     assert!(shown.contains("the description of vendor aiclk does not say how"), "{shown}");
     assert!(shown.contains("help: add a table `[emulate.body]` to it"), "{shown}");
+}
+
+#[test]
+fn p23_a_mistake_in_an_allow_list_is_shown_in_its_place() {
+    for (line, place, problem) in [
+        ("guard.paths = [\"/a\", \"GET b\"]", "5:22: ", "begins with `/` or `*`"),
+        ("guard.preset = \"readonly\"", "5:16: ", "vendor aiclk has no preset \"readonly\""),
+    ] {
+        let shown = mistake(&format!("{ADS}{line}\n"));
+        assert!(shown.starts_with(&format!("tokenward.toml:{place}")), "{shown}");
+        assert!(shown.contains(problem), "{shown}");
+    }
+}
+
+#[test]
+fn p23_a_preset_and_the_operators_lists_narrow_each_other() {
+    let lists = "guard = { preset = \"read-only\", methods = [\"GET\", \"POST\"], \
+                 paths = [\"/openapi/v1/account/*\"] }";
+    let config = parse(&format!("{ADS}{lists}\n")).unwrap_or_else(|report| panic!("{report}"));
+    let allowed = &config.upstreams[0].guard.allowed;
+    for (method, path, passes) in [
+        ("GET", "/openapi/v1/account/info", true),
+        ("POST", "/openapi/v1/account/info", false),
+        ("GET", "/openapi/v1/account/other", false),
+        ("GET", "/openapi/v1/creative/get", false),
+    ] {
+        let method = http::Method::from_bytes(method.as_bytes()).expect("a method");
+        assert_eq!(allowed.admits(&method, path).is_ok(), passes, "{method} {path}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::config::raw::{RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
+use crate::config::raw::{RawClients, RawGuard, RawRefresh, RawUpstream, TokenEndpoint};
 use crate::config::secrets::SecretSource;
 use crate::config::{RefreshConfig, Timeouts, UpstreamConfig, UpstreamLimits};
 use crate::document::nearest;
@@ -18,14 +18,16 @@ use crate::vendor::rules::{RawRule, Rule, Rules};
 use crate::vendor::template::Values;
 
 use super::allow::{RawAllow, allow_list};
+use super::listen::Written;
 use super::{LOOK_LIMIT, Parser, built_in_names, looks_like_path};
 
 impl Parser<'_> {
     pub(super) fn upstream(
         &mut self,
         name: &str,
-        raw: RawUpstream,
+        mut raw: RawUpstream,
         has_gateway: bool,
+        clients: Option<&RawClients>,
     ) -> Option<UpstreamConfig> {
         let good = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
@@ -34,15 +36,15 @@ impl Parser<'_> {
             let problem = "a name has lower-case letters, digits, `-` and `_`: it is part of paths";
             self.report.push(self.document.mistake_at_key(&["upstream", name], problem));
         }
-        match &raw.listen {
-            Some(listen) => self.local_only(&["upstream", name, "listen"], listen),
-            None if has_gateway => {}
-            None => {
-                let problem =
-                    format!("`upstream.{name}.listen` is missing, and there is no `[gateway]`");
-                self.note(&["upstream", name], problem);
-            }
+        if raw.listen.is_none() && !has_gateway {
+            let problem =
+                format!("`upstream.{name}.listen` is missing, and there is no `[gateway]`");
+            self.note(&["upstream", name], problem);
         }
+        let (address, socket) = (raw.listen.take(), std::mem::take(&mut raw.socket));
+        let table = &["upstream", name];
+        let listen = self
+            .listener(Written { table, address, allow_remote: raw.allow_remote, socket }, clients);
         self.refuse_no_time(name, &raw);
         let mut vendor = self.vendor(name, raw.vendor.as_deref())?;
         let off: Vec<_> =
@@ -78,7 +80,7 @@ impl Parser<'_> {
         }
         Some(UpstreamConfig {
             name: name.to_owned(),
-            listen: raw.listen,
+            listen,
             base_url,
             identity,
             http2,

@@ -29,7 +29,7 @@ pub(super) async fn serve<I>(
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Context { entrance, proxy, limits, drain } = context;
+    let Context { entrance, proxy, limits, drain, .. } = context;
     let service = service_fn(|request: Request<Incoming>| {
         let ((open, fault), watch) = (watch.begin(), &watch);
         async move {

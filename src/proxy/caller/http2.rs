@@ -1,4 +1,5 @@
-//! HTTP/2 without TLS, spoken from the first byte on ("prior knowledge", RFC 9113, 3.3).
+//! HTTP/2 with a caller: agreed on in the TLS handshake, or without TLS spoken from the first byte on
+//! ("prior knowledge", RFC 9113, 3.3).
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -25,6 +26,7 @@ use crate::headers::NameSet;
 use crate::proxy::peer::Peer;
 use crate::proxy::reply::ReplyBody;
 use crate::proxy::vendor_body::ReplyError;
+use crate::telemetry::metrics::Limit;
 
 use super::Context;
 use super::prefixed::Prefixed;
@@ -78,12 +80,12 @@ where
                     unread.set(tokio::time::sleep(limits.idle));
                 }
                 Over::Unread => {
-                    context.proxy.unread(context.entrance);
+                    context.reached(Limit::Idle);
                     return Ok(());
                 }
             },
             () = unread.as_mut(), if is_closing => {
-                context.proxy.unread(context.entrance);
+                context.reached(Limit::Idle);
                 return Ok(());
             }
             () = context.drain.stopped(), if !is_closing => {

@@ -8,13 +8,13 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[derive(Debug)]
-pub(super) struct Prefixed<I> {
+pub(in crate::proxy) struct Prefixed<I> {
     prefix: Bytes,
     inner: I,
 }
 
 impl<I> Prefixed<I> {
-    pub(super) fn new(prefix: Bytes, inner: I) -> Self {
+    pub(in crate::proxy) fn new(prefix: Bytes, inner: I) -> Self {
         Self { prefix, inner }
     }
 }
@@ -31,6 +31,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {
         let length = self.prefix.len().min(buf.remaining());
         buf.put_slice(&self.prefix[..length]);
         self.prefix.advance(length);
+        if self.prefix.is_empty() {
+            // Empty, it would keep its memory for as long as the connection lives.
+            self.prefix = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
 use super::*;
+use crate::proxy::guard;
 use crate::vendor::operation::Operation;
 
 const BILLING: &str = "Billing-key-of-32-characters-001";
@@ -162,8 +163,10 @@ fn p23_a_client_may_call_what_the_operator_says() {
     let mut headers = HeaderMap::new();
     headers.insert(EITHERS, bearer(REPORTS).parse().expect("a value"));
     let reports = roster.by_authorization(&headers).expect("a client");
+    let metrics = Metrics::new("0", "test").expect("metrics");
+    let guard = Guard::new(guard::Config::default(), &metrics);
     let admit = |upstream, method: &Method, path| {
-        reports.admit(upstream, &Admission::ToVendor, method, path)
+        reports.admit(upstream, &guard, &Admission::ToVendor, (method, path, &headers))
     };
     assert_eq!(admit(0, &Method::GET, "/v1/x"), Ok(()));
     assert_eq!(admit(0, &Method::POST, "/v1/x"), Err(Refusal::Rule));

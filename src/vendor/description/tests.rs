@@ -176,3 +176,18 @@ fn p24_the_paths_of_the_token_calls_are_closed_though_nobody_lists_them() {
     let odd = edited("path = \"/oauth2/token\"", "path = \"/oauth2//tokens\"");
     assert!(odd.contains("`token_endpoints` must have a pattern"), "{odd}");
 }
+
+#[test]
+fn p23_presets_are_lists_of_operations() {
+    let names =
+        |text| read(text).expect("a good description").presets.into_keys().collect::<Vec<_>>();
+    assert_eq!((names(JING), names(AICLK)), (vec!["read-only".into()], vec!["read-only".into()]));
+    let read_only = &read(AICLK).expect("a good description").presets["read-only"];
+    assert!(read_only.iter().all(|operation| operation.method == Some(Method::GET)));
+    assert!(!read_only.iter().any(|operation| operation.path.surely_matches("/openapi/oss/sts")));
+
+    let shown = edited("\"GET /openapi/v1/account/info\"", "\"get /openapi/v1/account/info\"");
+    assert!(shown.contains("methods are written in capitals"), "{shown}");
+    let shown = edited("read-only = [", "nothing = []\nread-only = [");
+    assert!(shown.contains("an empty list lets nothing pass"), "{shown}");
+}

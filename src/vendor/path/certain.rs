@@ -82,7 +82,7 @@ struct Reader<'a> {
 
 #[derive(Default)]
 struct Segment {
-    /// The first characters, where they are ASCII.
+    /// The first characters that are seen, where they are ASCII.
     beginning: [u8; 3],
     length: usize,
     /// Something in it is seen by every server.
@@ -211,11 +211,12 @@ impl<'a> Reader<'a> {
 impl Segment {
     /// `None`: it is a session that some servers take out of a path, as in `/(S(x))/`.
     fn add(&mut self, c: char, is_solid: bool) -> Option<()> {
-        if let Some(place) = self.beginning.get_mut(self.length) {
-            *place = u8::try_from(c).unwrap_or_default();
-        }
         self.length += 1;
         self.is_solid |= is_solid;
+        if is_solid {
+            let place = self.beginning.iter_mut().find(|place| **place == 0);
+            place.into_iter().for_each(|place| *place = u8::try_from(c).unwrap_or(b'?'));
+        }
         let [first, second, third] = self.beginning;
         let is_session = first == b'(' && second.is_ascii_alphabetic() && third == b'(';
         (!is_session).then_some(())

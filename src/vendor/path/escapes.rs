@@ -36,6 +36,10 @@ pub(super) fn decode_wholly(text: &[u8]) -> Vec<u8> {
     out
 }
 
+pub(super) fn is_escape(text: &[u8]) -> bool {
+    escape(text).is_some()
+}
+
 /// The escape with which a text begins: its length, and what it stands for.
 fn escape(text: &[u8]) -> Option<(usize, u32)> {
     match text {

@@ -4,8 +4,11 @@
 //! differ, it goes both ways; `..` leads back to the beginning of every segment before it. So it finds
 //! each reading that there is and some that there are not, in time linear in the path.
 
+use std::borrow::Cow;
+
 use super::chars::{Like, like};
-use super::escapes::{decode_once, decode_wholly};
+use super::escapes::{decode_once, decode_wholly, is_escape};
+use super::units::{Meaning, Overlong, Unit, in_ascii};
 
 /// A pattern, without letter case and with a slash at its end. A state is the number of what has
 /// been matched of it, a set of states the bits of a number.
@@ -13,7 +16,7 @@ use super::escapes::{decode_once, decode_wholly};
 pub(super) struct Automaton {
     tokens: Vec<u8>,
     stars: u128,
-    /// The end, and what lies before it but for a slash or a star.
+    /// The end, and what lies before it but for slashes and stars.
     accepted: u128,
 }
 
@@ -21,47 +24,74 @@ impl Automaton {
     pub(super) fn new(pattern: &str) -> Self {
         let mut tokens: Vec<u8> = pattern.to_lowercase().into_bytes();
         tokens.dedup_by(|one, other| *one == b'*' && *other == b'*');
-        if tokens.len() > LONGEST {
-            tokens.truncate(LONGEST);
-            tokens.push(b'*');
-        } else if !tokens.ends_with(b"/") && !tokens.ends_with(b"*") {
+        if !tokens.ends_with(b"/") && !tokens.ends_with(b"*") {
             tokens.push(b'/');
+        }
+        if tokens.len() > LONGEST {
+            tokens.drain(..tokens.len() - LONGEST);
+            tokens.insert(0, b'*');
+            tokens.dedup_by(|one, other| *one == b'*' && *other == b'*');
         }
         let set = |at: usize| 1_u128 << at;
         let stars = (0..tokens.len()).filter(|&at| tokens[at] == b'*').map(set).sum();
-        let is_end = |&at: &usize| matches!(&tokens[at..], b"" | b"/" | b"*" | b"/*");
+        let is_end = |&at: &usize| tokens[at..].iter().all(|token| matches!(token, b'/' | b'*'));
         let accepted = (0..=tokens.len()).filter(is_end).map(set).sum();
         Self { tokens, stars, accepted }
     }
 
     pub(super) fn could_match(&self, path: &[u8]) -> bool {
-        let mut text = path.to_vec();
-        for _ in 0..=MOST_ROUNDS {
-            if self.could_be(&text) {
+        let mut text = Cow::Borrowed(path);
+        for round in 0..=MOST_ROUNDS {
+            if self.could_be(&text, round > 0) {
                 return true;
             }
             let decoded = decode_once(&text);
-            if decoded == text {
+            if decoded == *text {
                 break;
             }
-            text = decoded;
+            text = Cow::Owned(decoded);
         }
-        let whole = decode_wholly(&text);
-        if whole != text && self.could_be(&whole) {
-            return true;
-        }
-        // An escape may itself be written in characters that only look like it.
-        let plain = decode_wholly(&in_ascii(&whole));
-        plain != whole && self.could_be(&plain)
+        [Overlong::Decoded, Overlong::LeftOut].into_iter().any(|overlong| {
+            let mut text = text.clone();
+            // Each round may lay bare what the next one decodes.
+            for _ in 0..=MOST_ROUNDS {
+                let plain = in_ascii(&text, overlong);
+                // Only escapes and streams (`::$DATA`) are made of several characters.
+                if !plain.contains(&b'%') && !plain.contains(&b':') {
+                    break;
+                }
+                let whole = decode_wholly(&plain);
+                if whole == *text {
+                    break;
+                }
+                if self.could_be(&whole, true) {
+                    return true;
+                }
+                text = Cow::Owned(whole);
+            }
+            false
+        })
     }
 
-    /// Whether a server might take this for the pattern, decoding no more escapes.
-    fn could_be(&self, text: &[u8]) -> bool {
-        let mut walk = Walk::new(self);
+    /// Whether a server might take this for the pattern, decoding no more escapes. If some were
+    /// decoded, a slash may be one that was none when the server cut something off.
+    fn could_be(&self, text: &[u8], is_decoded: bool) -> bool {
+        let mut walk = Walk::new(self, is_decoded);
         let mut rest = text;
-        while let Some(unit) = Unit::first(rest) {
-            rest = &rest[unit.length..];
-            walk = walk.take(self, unit, rest);
+        while let Some((&byte, after)) = rest.split_first() {
+            match byte {
+                b'/' => walk.pass_slash(self),
+                // For who does not decode it.
+                b'%' if is_escape(rest) => walk.pass(self, byte),
+                _ if byte.is_ascii_alphanumeric() => walk.pass(self, byte.to_ascii_lowercase()),
+                _ => {
+                    let Some(unit) = Unit::first(rest) else { break };
+                    rest = &rest[unit.length..];
+                    walk = walk.take(self, unit, rest);
+                    continue;
+                }
+            }
+            rest = after;
         }
         walk.end() & self.accepted != 0
     }
@@ -100,6 +130,7 @@ struct Walk {
     root: u128,
     /// With the rest of this segment left out.
     tails: u128,
+    tails_cross_slashes: bool,
     /// With everything left out up to some slash.
     parameters: u128,
     /// The same, and the segment in which they are as well.
@@ -117,7 +148,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(automaton: &Automaton) -> Self {
+    fn new(automaton: &Automaton, tails_cross_slashes: bool) -> Self {
         let first = automaton.with_empty_stars(1);
         Self {
             states: first,
@@ -125,6 +156,7 @@ impl Walk {
             openings: first,
             root: automaton.step(first, b'/'),
             tails: 0,
+            tails_cross_slashes,
             parameters: 0,
             parameters_alone: 0,
             ended: 0,
@@ -137,7 +169,7 @@ impl Walk {
 
     /// `rest` is what comes after the unit.
     fn take(self, automaton: &Automaton, unit: Unit, rest: &[u8]) -> Self {
-        let after = match unit.meaning {
+        match unit.meaning {
             Meaning::Ascii(byte) => self.ascii(automaton, byte, rest),
             Meaning::Character(c) => self.character(automaton, c),
             Meaning::Overlong { byte, then } => {
@@ -148,22 +180,24 @@ impl Walk {
                 self.ascii(automaton, byte, rest).or(then)
             }
             Meaning::Broken => self.unknown(automaton).or(self),
-        };
-        debug_assert!(after.ended & self.ended == self.ended, "what has ended stays so");
-        after
+        }
     }
 
     fn ascii(self, automaton: &Automaton, byte: u8, rest: &[u8]) -> Self {
         match byte {
-            b'/' | b'\\' => self.slash(automaton),
+            b'/' => self.slash(automaton),
+            b'\\' => self.slash(automaton).or(self.literal(automaton, byte)),
             b'.' => self.dots(automaton, 1),
             b';' => self.cut().with_parameters().literal(automaton, byte),
             b'?' | b'#' => self.cut().literal(automaton, byte),
             b':' if matches!(rest.first(), Some(b':' | b'$')) => {
-                self.without_tail().literal(automaton, byte)
+                self.with_parameters().literal(automaton, byte)
             }
             b' ' | b'+' | b'%' => self.literal(automaton, byte).or(self),
-            0..b' ' | 0x7F => self.cut().literal(automaton, byte).or(self.cut()),
+            0..b' ' | 0x7F => {
+                let without = self.cut().with_parameters();
+                without.literal(automaton, byte).or(without)
+            }
             _ => self.literal(automaton, byte.to_ascii_lowercase()),
         }
     }
@@ -196,17 +230,24 @@ impl Walk {
     }
 
     fn literal(mut self, automaton: &Automaton, byte: u8) -> Self {
+        self.pass(automaton, byte);
+        self
+    }
+
+    fn pass(&mut self, automaton: &Automaton, byte: u8) {
         if self.dots == Some(0) {
             self.is_session = byte == b'(';
         }
         self.dots = None;
-        self.script = match byte {
-            b'p' if self.script == 1 || self.script == 3 => self.script + 1,
-            b'h' if self.script == 2 => 3,
+        self.script = match (self.script, byte) {
+            (1, b'p') => 2,
+            (2, b'h') => 3,
+            (3, b'p') | (PHP, _) => PHP,
             _ => 0,
         };
-        self.states = automaton.step(self.states, byte);
-        self
+        if self.states != 0 {
+            self.states = automaton.step(self.states, byte);
+        }
     }
 
     /// What only a star takes.
@@ -220,52 +261,79 @@ impl Walk {
             self.states = automaton.step(self.states, b'.');
         }
         self.dots = self.dots.map(|dots| dots.saturating_add(count));
-        self.script = 1;
+        self.script = if self.script == PHP { PHP } else { 1 };
         self
     }
 
     fn slash(mut self, automaton: &Automaton) -> Self {
-        let mut states = automaton.step(self.states | self.tails | self.parameters, b'/');
-        states |= self.left_out() | self.parameters_alone;
-        if self.is_session {
-            states |= self.opening;
-        }
-        if self.script == PHP {
-            states |= self.opening | self.root;
-        }
-        self.slashes = match (self.slashes, self.dots) {
-            (Some(slashes), Some(0)) => Some(slashes.saturating_add(1)),
-            (Some(slashes), _) => {
-                if slashes > 1 {
-                    states |= self.root;
-                }
-                None
-            }
-            (None, _) => None,
-        };
-        (self.states, self.opening) = (states, states);
-        self.openings |= states;
-        (self.tails, self.dots, self.is_session, self.script) = (0, Some(0), false, 0);
+        self.pass_slash(automaton);
         self
     }
 
-    /// Where the walk is if this segment is none: an empty one, `.` or `..`.
+    fn pass_slash(&mut self, automaton: &Automaton) {
+        let mut states = automaton.step(self.states | self.tails | self.parameters, b'/');
+        let is_authority = self.may_be_authority();
+        states |= self.left_out() | self.parameters_alone;
+        self.slashes = match self.slashes {
+            Some(slashes) if self.left_out() != 0 || self.parameters_alone != 0 => {
+                Some(slashes.saturating_add(1))
+            }
+            _ if is_authority => Some(1),
+            _ => None,
+        };
+        if is_authority {
+            states |= self.root;
+            // The slash that ends it may be a later one.
+            if self.tails_cross_slashes {
+                self.parameters_alone |= self.root;
+            }
+        }
+        (self.states, self.opening) = (states, states);
+        self.openings |= states;
+        if !self.tails_cross_slashes {
+            self.tails = 0;
+        }
+        (self.dots, self.is_session, self.script) = (Some(0), false, 0);
+    }
+
+    /// Where the walk is if this segment is none: empty, `.` or `..`, a session, or a script that
+    /// takes what comes after it for the path.
     fn left_out(&self) -> u128 {
-        match self.dots {
+        let dots = match self.dots {
             None => 0,
             Some(0 | 1) => self.opening,
             Some(_) => self.openings,
-        }
+        };
+        let session = if self.is_session { self.opening } else { 0 };
+        let script = if self.script == PHP { self.opening | self.root } else { 0 };
+        dots | session | script
+    }
+
+    /// Before the first segment were two slashes.
+    fn may_be_authority(&self) -> bool {
+        self.slashes.is_some_and(|slashes| slashes > 1)
     }
 
     fn without_tail(mut self) -> Self {
         self.tails |= self.states;
-        self
+        match self.dots {
+            // Without its extension it is nothing, and so is what some cut off after it.
+            Some(0) => self.ended |= self.states,
+            _ => self.parameters_alone |= self.left_out(),
+        }
+        self.without_authority()
     }
 
     fn with_parameters(mut self) -> Self {
         self.parameters |= self.states | self.tails;
         self.parameters_alone |= self.left_out();
+        self.without_authority()
+    }
+
+    fn without_authority(mut self) -> Self {
+        if self.may_be_authority() {
+            self.parameters_alone |= self.root;
+        }
         self
     }
 
@@ -286,6 +354,7 @@ impl Walk {
             opening: self.opening | other.opening,
             openings: self.openings | other.openings,
             root: self.root,
+            tails_cross_slashes: self.tails_cross_slashes,
             tails: self.tails | other.tails,
             parameters: self.parameters | other.parameters,
             parameters_alone: self.parameters_alone | other.parameters_alone,
@@ -298,80 +367,9 @@ impl Walk {
     }
 }
 
-/// What stands at one place of a path.
-struct Unit {
-    length: usize,
-    meaning: Meaning,
-}
-
-enum Meaning {
-    Ascii(u8),
-    Character(char),
-    /// A byte in a longer form than UTF-8 has for it; to others garbage, and perhaps `then`.
-    Overlong {
-        byte: u8,
-        then: Option<u8>,
-    },
-    /// No UTF-8: left out, or replaced.
-    Broken,
-}
-
-impl Unit {
-    fn first(text: &[u8]) -> Option<Self> {
-        let &lead = text.first()?;
-        if lead.is_ascii() {
-            return Some(Self { length: 1, meaning: Meaning::Ascii(lead) });
-        }
-        let length = match lead {
-            0x80..0xC0 => 1,
-            0xC0..0xE0 => 2,
-            0xE0..0xF0 => 3,
-            0xF0..0xF8 => 4,
-            0xF8..0xFC => 5,
-            _ => 6,
-        };
-        let broken = Self { length: 1, meaning: Meaning::Broken };
-        let Some(unit) = text.get(..length) else { return Some(broken) };
-        if let Some(c) = str::from_utf8(unit).ok().and_then(|text| text.chars().next()) {
-            return Some(Self { length, meaning: Meaning::Character(c) });
-        }
-        let bits = unit[1..].iter().fold(u32::from(lead) & (0x7F >> length), |value, byte| {
-            value << 6 | u32::from(byte & 0x3F)
-        });
-        // Lenient readers look at six bits of what follows, whatever it is.
-        let then = unit.last().copied().filter(u8::is_ascii);
-        let follows = unit[1..unit.len() - 1].iter().all(|byte| byte & 0xC0 == 0x80);
-        Some(match u8::try_from(bits) {
-            Ok(byte @ 0..0x80) if follows && (then.is_none() || length == 2) => {
-                Self { length, meaning: Meaning::Overlong { byte, then } }
-            }
-            _ => broken,
-        })
-    }
-}
-
-/// With what looks like ASCII as ASCII, where that could make an escape.
-fn in_ascii(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(unit) = Unit::first(rest) {
-        match unit.meaning {
-            Meaning::Overlong { byte, .. } => out.push(byte),
-            Meaning::Character(c) => match like(c) {
-                Like::Percent => out.push(b'%'),
-                Like::Ascii(byte) => out.push(byte),
-                _ => out.extend_from_slice(&rest[..unit.length]),
-            },
-            _ => out.extend_from_slice(&rest[..unit.length]),
-        }
-        rest = &rest[unit.length..];
-    }
-    out
-}
-
 /// Of decoding one after the other; after them everything is decoded at one go.
 const MOST_ROUNDS: usize = 3;
-/// What a pattern says beyond so many bytes is not looked at.
+/// Of a longer pattern only so many bytes at its end are looked at.
 const LONGEST: usize = 120;
 /// The length of `.php`.
 const PHP: usize = 4;

@@ -171,6 +171,12 @@ fn p24_patterns_with_stars_find_what_lies_below() {
     assert!(pattern(&long).could_match(&long) && pattern(&long).could_match(&(long + ";x")));
     let (one, other) = ("/ab".repeat(90) + "/c", "/ab".repeat(89) + "/c");
     assert!(pattern(&one).could_match(&one.to_uppercase()) && !pattern(&one).could_match(&other));
+    // A long base path does not make every path suspicious.
+    let below = pattern("/oauth2/token").below(&"/base".repeat(40));
+    for (path, expected) in [("/oauth2/%74oken", true), ("/a.json", false), ("/a%20b/token", false)]
+    {
+        assert_eq!(below.could_match(&format!("{}{path}", "/base".repeat(40))), expected, "{path}");
+    }
     assert!(pattern("/你好/*").could_match("/%E4%BD%A0%E5%A5%BD/x"));
 }
 

@@ -1,0 +1,34 @@
+//! How callers come in: by Unix sockets and by TLS.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::units::FileMode;
+
+/// The file of a `unix:` address: who may connect. Whoever can is asked for nothing more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSocket {
+    /// In octal digits; left out: 0600.
+    pub mode: Option<FileMode>,
+    /// A user by name or number; left out: whoever runs the gateway.
+    pub owner: Option<String>,
+    /// A group by name or number.
+    pub group: Option<String>,
+}
+
+/// TLS that callers by TCP speak. All files are PEM, relative to the config file, and read again when
+/// they change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawClientsTls {
+    /// Our certificate chain.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// The authorities whose certificates callers may show.
+    pub client_ca: Option<PathBuf>,
+    /// Which of these certificates are revoked.
+    pub client_crl: Option<PathBuf>,
+}
