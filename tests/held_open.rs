@@ -41,10 +41,11 @@ async fn p27_a_head_has_its_time_though_it_may_become_http_2() {
 
 #[tokio::test]
 async fn p27_callers_who_are_refused_do_not_keep_others_out() {
-    let (_vendor, stage) = stage("limits.connections = 1").await;
+    let (vendor, stage) = stage("limits.connections = 1").await;
+    let hand = vendor.by_hand();
     let mut served = stage.caller("aiclk").await;
     served.send(GET).await;
-    assert_eq!(served.answer().await.status(), 200);
+    let mut hand = hand.arrives().await;
     let mut refused = Vec::new();
     for _ in 0..3 {
         let mut caller = stage.caller("aiclk").await;
@@ -53,6 +54,8 @@ async fn p27_callers_who_are_refused_do_not_keep_others_out() {
     }
     // They have not closed, and might still be sending.
     assert_eq!(stage.metric(CONNECTIONS, &[]).await, 1.0);
+    hand.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(served.answer().await.status(), 200);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use libfuzzer_sys::fuzz_target;
-use percent_encoding::{CONTROLS, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 use tokenward::secret::Secret;
 use tokenward::telemetry::log::{Format, Screen, WITHHELD_MESSAGE};
 use tracing_subscriber::fmt::MakeWriter;
@@ -67,7 +67,8 @@ impl Write for Sink {
 
 /// A form that stands for itself: base64 at any place of a longer text, digits, a list.
 fn written(secret: &[u8], way: u8) -> (Vec<u8>, &'static str) {
-    let around = [&b"user:"[..usize::from(way / 16 % 4)], secret, &b"!?"[..usize::from(way / 64 % 3)]];
+    let around =
+        [&b"user:"[..usize::from(way / 16 % 4)], secret, &b"!?"[..usize::from(way / 64 % 3)]];
     let around = around.concat();
     let (text, name) = match way % 16 {
         0 => (STANDARD.encode(&around), "base64"),
@@ -85,7 +86,7 @@ fn layer(text: &[u8], way: u8) -> Vec<u8> {
     let utf8 = String::from_utf8_lossy(text);
     match way % 8 {
         0 => percent_encode(text, NON_ALPHANUMERIC).to_string().into_bytes(),
-        1 => percent_encode(text, &CONTROLS.add(b'%').add(b' ').add(b'"')).to_string().into_bytes(),
+        1 => percent_encode(text, SOME).to_string().into_bytes(),
         2 => text.iter().map(|byte| format!("%{byte:02x}")).collect::<String>().into_bytes(),
         3 => serde_json::to_vec(&*utf8).expect("JSON"),
         4 => format!("{utf8:?}").into_bytes(),
@@ -98,6 +99,10 @@ fn layer(text: &[u8], way: u8) -> Vec<u8> {
 /// Whether any reading of the text has the secret in it: every byte may be spelled in every way, and
 /// the spelling too. Slow, and more generous than the screen.
 fn may_hold(text: &[u8], secret: &[u8]) -> bool {
+    // A code point stands for several bytes: where there may be one, anything may be.
+    if text.contains(&b'u') {
+        return true;
+    }
     let mut forms = Vec::new();
     for way in 0..=255 {
         let (form, name) = written(secret, way);
@@ -170,9 +175,8 @@ fn spellings(text: &[u8], at: usize, byte: u8, layers: u8) -> BTreeSet<usize> {
     if name != 0 {
         then(&[vec![b'\\'], vec![name]]);
     }
-    // A code point in `\u…` may stand for several bytes: where one is met, anything may be.
-    if text[at.min(text.len())..].contains(&b'u') {
-        ends.extend(at..=text.len());
-    }
     ends
 }
+
+/// As little as keeps a text readable.
+const SOME: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"');
