@@ -14,9 +14,9 @@ const CHUNKED: &str =
     "POST /openapi/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 const IN_FLIGHT: (&str, &[(&str, &str)]) =
     ("tokenward_requests_in_flight", &[("upstream", "aiclk")]);
-/// Of a flood, while one quick call is answered. A turn of one connection is 32 KiB and one read, and a
-/// call needs some turns.
-const MUCH: usize = 16 << 20;
+/// Of a flood, while one quick call is answered: what lies in the buffers of connections that are opened
+/// anew again and again.
+const MUCH: usize = 8 << 20;
 
 async fn stage(config: &str) -> (RawVendor, Stage) {
     let vendor = RawVendor::start().await;

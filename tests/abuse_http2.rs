@@ -17,8 +17,9 @@ const REQUEST: [(&str, &str); 4] = [
 ];
 const UPLOAD: [(&str, &str); 4] =
     [(":method", "POST"), REQUEST[1], REQUEST[2], (":authority", "localhost:8082")];
-/// Of a flood, while one quick call is answered.
-const MUCH: usize = 16 << 20;
+/// Of a flood, while one quick call is answered. A connection's turn is 8 KiB, and a call needs some turns;
+/// without turns it would be megabytes.
+const MUCH: usize = 384 << 10;
 
 async fn stage(config: &str) -> (RawVendor, Stage) {
     let vendor = RawVendor::start().await;
@@ -160,18 +161,14 @@ async fn p27_a_compressed_header_is_measured_as_it_comes_out() {
 async fn p27_a_flood_of_frames_leaves_others_their_turn() {
     let window = 1_u32.to_be_bytes();
     let setting = [0, 4, 0, 0, 255, 255];
-    let upload = frame(HEADERS, END_HEADERS, 1, &block(&UPLOAD));
-    for (what, more, again) in [
-        ("PING", vec![], frame(PING, 0, 0, b"12345678")),
-        ("SETTINGS", vec![], frame(SETTINGS, 0, 0, &setting)),
-        ("PRIORITY", vec![], frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 16])),
-        ("WINDOW_UPDATE", vec![], frame(WINDOW_UPDATE, 0, 0, &window)),
-        ("empty DATA", upload.clone(), frame(DATA, 0, 1, &[])),
-        ("small DATA", upload, frame(DATA, 0, 1, b"x")),
+    for (what, again) in [
+        ("PING", frame(PING, 0, 0, b"12345678")),
+        ("SETTINGS", frame(SETTINGS, 0, 0, &setting)),
+        ("PRIORITY", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 16])),
+        ("WINDOW_UPDATE", frame(WINDOW_UPDATE, 0, 0, &window)),
     ] {
         let running = Running::with("workers = 1").await;
-        let first = [begin(), more].concat();
-        let flood = Flood::start(&running, 4, &first, &again.repeat(50_000));
+        let flood = Flood::start(&running, 4, &begin(), &again.repeat(50_000));
         let read = flood.read_during_a_call(&running).await;
         println!("{what}: {read} bytes during a call");
         assert!(read < MUCH, "{what}: {read} bytes");
