@@ -73,13 +73,14 @@ async fn p27_a_flood_leaves_others_their_turn() {
         ("endless trailers", format!("{CHUNKED}0\r\n"), "X-A: 1\r\n".repeat(100_000)),
     ];
     for (what, first, again) in floods {
-        let (_vendor, stage) = stage("").await;
-        let flood = Flood::start(&stage, 8, first.as_bytes(), again.as_bytes());
-        let read = flood.read_during_a_call(&stage).await;
+        let running = Running::with("workers = 1").await;
+        let flood = Flood::start(&running, 8, first.as_bytes(), again.as_bytes());
+        let read = flood.read_during_a_call(&running).await;
         println!("{what}: {read} bytes during a call");
         assert!(read < MUCH, "{what}: {read} bytes");
         drop(flood);
-        stage.metric_becomes(IN_FLIGHT.0, IN_FLIGHT.1, 0.0).await;
+        running.is_quiet().await;
+        running.end().await;
     }
 }
 

@@ -169,15 +169,15 @@ async fn p27_a_flood_of_frames_leaves_others_their_turn() {
         ("empty DATA", upload.clone(), frame(DATA, 0, 1, &[])),
         ("small DATA", upload, frame(DATA, 0, 1, b"x")),
     ] {
-        let (_vendor, stage) = stage("").await;
+        let running = Running::with("workers = 1").await;
         let first = [begin(), more].concat();
-        let flood = Flood::start(&stage, 4, &first, &again.repeat(50_000));
-        let read = flood.read_during_a_call(&stage).await;
+        let flood = Flood::start(&running, 4, &first, &again.repeat(50_000));
+        let read = flood.read_during_a_call(&running).await;
         println!("{what}: {read} bytes during a call");
         assert!(read < MUCH, "{what}: {read} bytes");
         drop(flood);
-        let upstream = [("upstream", "aiclk")];
-        stage.metric_becomes("tokenward_requests_in_flight", &upstream, 0.0).await;
+        running.is_quiet().await;
+        running.end().await;
     }
 }
 

@@ -143,6 +143,26 @@ def ask_and_leave(port, seconds):
     return {"opened": opened}
 
 
+def slow_bodies(port, seconds):
+    """As slowhttptest -B, whose requests look like a web page's and are refused as such."""
+    end, held = time.monotonic() + seconds, []
+    for _ in range(1000):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall((UPLOAD + "Content-Length: 8192\r\n\r\nx").encode())
+        held.append(connection)
+    cut = set()
+    while time.monotonic() < end:
+        time.sleep(max(0.0, min(2.0, end - time.monotonic())))
+        for connection in held:
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                cut.add(connection)
+    for connection in held:
+        connection.close()
+    return {"opened": len(held), "closed by it": len(cut)}
+
+
 # --- slowhttptest ---
 
 
@@ -224,37 +244,35 @@ def rapid_reset():
     return Flood(4, begin() + b"".join(frames))
 
 
-class PacedReset:
+def paced_resets(port, seconds):
     """A hundred requests at a time, and a moment later a hundred resets."""
-
-    def run(self, port, seconds):
-        counts = {"opened": 0, "closed by it": 0, "streams": 0}
-        end, cancel = time.monotonic() + seconds, struct.pack(">I", 8)
-        while time.monotonic() < end:
-            with socket.create_connection(("127.0.0.1", port)) as connection:
-                connection.settimeout(1)
-                counts["opened"] += 1
-                with contextlib.suppress(OSError):
-                    connection.sendall(begin())
-                    at = 1
-                    while time.monotonic() < end:
-                        streams = range(at, at + 200, 2)
-                        asks = [frame(HEADERS, END_STREAM | END_HEADERS, s, block()) for s in streams]
-                        connection.sendall(b"".join(asks))
-                        time.sleep(0.002)
-                        connection.sendall(b"".join(frame(RST, 0, s, cancel) for s in streams))
-                        at += 200
-                        counts["streams"] += 100
-                        connection.setblocking(False)
-                        read = None
-                        with contextlib.suppress(BlockingIOError):
-                            while read := connection.recv(1 << 18):
-                                pass
-                        connection.settimeout(1)
-                        if read == b"":
-                            counts["closed by it"] += 1
-                            break
-        return counts
+    counts = {"opened": 0, "closed by it": 0, "streams": 0}
+    end, cancel = time.monotonic() + seconds, struct.pack(">I", 8)
+    while time.monotonic() < end:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.settimeout(1)
+            counts["opened"] += 1
+            with contextlib.suppress(OSError):
+                connection.sendall(begin())
+                at = 1
+                while time.monotonic() < end:
+                    streams = range(at, at + 200, 2)
+                    asks = [frame(HEADERS, END_STREAM | END_HEADERS, s, block()) for s in streams]
+                    connection.sendall(b"".join(asks))
+                    time.sleep(0.002)
+                    connection.sendall(b"".join(frame(RST, 0, s, cancel) for s in streams))
+                    at += 200
+                    counts["streams"] += 100
+                    connection.setblocking(False)
+                    read = None
+                    with contextlib.suppress(BlockingIOError):
+                        while read := connection.recv(1 << 18):
+                            pass
+                    connection.settimeout(1)
+                    if read == b"":
+                        counts["closed by it"] += 1
+                        break
+    return counts
 
 
 def continuation():
@@ -330,6 +348,7 @@ def no_window():
 ATTACKS = {
     "slowhttptest -H (slow headers)": (slowhttptest("-H", "-c", "1000", "-r", "500", "-i", "2"), 1),
     "slowhttptest -B (slow bodies)": (slowhttptest("-B", "-c", "1000", "-r", "500", "-i", "2"), 1),
+    "1,000 slow bodies": (slow_bodies, 1),
     "slowhttptest -X (slow reads)": (
         slowhttptest("-X", "-c", "1000", "-r", "500", "-w", "512", "-y", "1024", "-n", "5", "-z", "32", "-k", "3"), 1),
     "slowhttptest -R (ranges)": (slowhttptest("-R", "-c", "500", "-r", "250", "-a", "1", "-b", "3000"), 1),
@@ -345,7 +364,7 @@ ATTACKS = {
     "trailers": (trailers, 1),
     "pipelining, unread": (pipelining_unread, 1),
     "h2 rapid reset": (rapid_reset, 2),
-    "h2 resets after a moment": (PacedReset, 2),
+    "h2 resets after a moment": (paced_resets, 2),
     "h2 CONTINUATION, full": (continuation, 2),
     "h2 CONTINUATION, empty": (small_continuations, 2),
     "h2 PING": (pings, 2),
@@ -362,6 +381,6 @@ ATTACKS = {
 
 def attack(name, port, seconds):
     made = ATTACKS[name][0]
-    if made in (idle_connections, connect_and_close, ask_and_leave) or made.__qualname__.startswith("slowhttptest"):
+    if made.__code__.co_varnames[: made.__code__.co_argcount] == ("port", "seconds"):
         return made(port, seconds)
     return made().run(port, seconds)

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use tokenward::app::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
-use super::Stage;
+use super::running::Running;
 
 /// It ends when this is dropped.
 pub struct Flood {
@@ -21,8 +20,8 @@ pub struct Flood {
 impl Flood {
     /// Each connection writes `first` and then `again`; what it is answered it reads and drops. One that
     /// is closed is opened anew.
-    pub fn start(stage: &Stage, connections: usize, first: &[u8], again: &[u8]) -> Self {
-        let address = tcp_address(stage);
+    pub fn start(running: &Running, connections: usize, first: &[u8], again: &[u8]) -> Self {
+        let address = running.tcp();
         let (first, again): (Arc<[u8]>, Arc<[u8]>) = (first.into(), again.into());
         let written = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
@@ -39,8 +38,8 @@ impl Flood {
 
     /// How much of the flood the gateway reads while it answers one quick call, on a connection that is
     /// kept: the median of several. It tells how often others have their turn, on any machine.
-    pub async fn read_during_a_call(&self, stage: &Stage) -> usize {
-        let mut caller = stage.caller("aiclk").await;
+    pub async fn read_during_a_call(&self, running: &Running) -> usize {
+        let mut caller = running.caller().await;
         let mut read = Vec::new();
         for _ in 0..9 {
             let before = self.written.load(Relaxed);
@@ -51,11 +50,6 @@ impl Flood {
         read.sort_unstable();
         read[read.len() / 2]
     }
-}
-
-pub fn tcp_address(stage: &Stage) -> SocketAddr {
-    let Address::Tcp(address) = stage.address("aiclk") else { panic!("a TCP listener") };
-    *address
 }
 
 async fn write(

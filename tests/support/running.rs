@@ -7,7 +7,7 @@ use tokenward::app::Address;
 
 use super::process::{Ended, Process, gateway};
 use super::vendors::{Home, get, get_until};
-use super::{Caller, Message, RawVendor};
+use super::{Caller, Message, RawVendor, soon};
 
 pub struct Running {
     pub vendor: RawVendor,
@@ -63,6 +63,15 @@ credentials = {{ client_id = "id", refresh_token = "seed" }}
 
     pub async fn metrics(&self) -> String {
         get(self.process.admin().await + "/metrics").await.body
+    }
+
+    /// Waits until no request is under way.
+    pub async fn is_quiet(&self) {
+        soon("no request is under way", async {
+            let none = "tokenward_requests_in_flight{upstream=\"aiclk\"} 0";
+            while !self.metrics().await.contains(none) {}
+        })
+        .await;
     }
 
     /// The memory that the program has now, and the most that it ever had, in KiB.

@@ -68,7 +68,7 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .serve_connection(TokioIo::new(Prefixed::new(read, stream)), service);
+        .serve_connection(TokioIo::new(Prefixed::new(read, stream).of_frames()), service);
     let mut connection = pin!(connection);
     let mut over = pin!(streams.over(limits));
     let mut is_closing = false;

@@ -13,11 +13,17 @@ use crate::turn;
 pub(in crate::proxy) struct Prefixed<I> {
     prefix: Bytes,
     inner: I,
+    /// What comes is frames, which cost more than their bytes when they are small.
+    is_frames: bool,
 }
 
 impl<I> Prefixed<I> {
     pub(in crate::proxy) fn new(prefix: Bytes, inner: I) -> Self {
-        Self { prefix, inner }
+        Self { prefix, inner, is_frames: false }
+    }
+
+    pub(super) fn of_frames(self) -> Self {
+        Self { is_frames: true, ..self }
     }
 }
 
@@ -30,8 +36,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {
         if self.prefix.is_empty() {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-            // Small frames cost more than their bytes.
-            turn::spend(4 * (buf.filled().len() - before), cx);
+            if self.is_frames {
+                turn::spend(4 * (buf.filled().len() - before), cx);
+            }
             return Poll::Ready(Ok(()));
         }
         let length = self.prefix.len().min(buf.remaining());
