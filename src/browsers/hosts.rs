@@ -106,9 +106,12 @@ impl Host {
         matches!(&self.name, Name::Dns(known) if is_same(known)) && self.takes(port)
     }
 
-    /// Where none is said, a client means that of `http`.
+    /// Where none is said, a client means that of `http`, or of `https` where it speaks TLS.
     fn takes(&self, port: Option<u16>) -> bool {
-        self.port.is_none_or(|known| known == port.unwrap_or(80))
+        self.port.is_none_or(|known| match port {
+            Some(port) => known == port,
+            None => known == 80 || known == 443,
+        })
     }
 }
 
@@ -301,11 +304,24 @@ mod tests {
     #[test]
     fn p22_a_name_with_a_port_is_one_at_that_port() {
         let mut hosts = Hosts::default();
-        hosts.extend([host("Tokenward.Internal:8080"), host("web"), host("[fd00::7]:80")]);
-        for name in ["tokenward.internal:8080", "web", "web:1", "[fd00:0::7]", "[fd00::7]:80"] {
+        hosts.extend([
+            host("Tokenward.Internal:8080"),
+            host("web"),
+            host("[fd00::7]:80"),
+            host("tls:443"),
+        ]);
+        for name in [
+            "tokenward.internal:8080",
+            "web",
+            "web:1",
+            "[fd00:0::7]",
+            "[fd00::7]:80",
+            "tls",
+            "tls:443",
+        ] {
             assert!(hosts.knows(name), "{name}");
         }
-        for name in ["tokenward.internal", "tokenward.internal:80", "[fd00::7]:8080"] {
+        for name in ["tokenward.internal", "tokenward.internal:80", "[fd00::7]:8080", "tls:80"] {
             assert!(!hosts.knows(name), "{name}");
         }
         assert!(host("Tokenward.Internal:8080").at_any_port().is("tokenward.internal.:9"));

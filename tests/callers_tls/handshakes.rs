@@ -139,3 +139,45 @@ async fn p27_handshakes_count_as_connections() {
     assert_eq!(first.answer().await.status(), 200);
     assert!(tls.dial(&[]).await.is_ok());
 }
+
+/// A resumed session brings the certificate of its beginning along, which may have ended since.
+#[tokio::test]
+async fn p21_sessions_are_resumed_where_nobody_shows_a_certificate_and_nowhere_else() {
+    for (client_ca, kind) in [(false, HandshakeKind::Resumed), (true, HandshakeKind::Full)] {
+        let prepared = TlsStage::prepare();
+        let prepared = if client_ca { prepared } else { prepared.without_client_ca() };
+        let tls = prepared.start(CLIENTS, "").await;
+        let client = tls.client(&["http/1.1"]);
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let stream = tls.dial_with(Arc::clone(&client)).await.expect("TLS");
+            kinds.push(stream.get_ref().1.handshake_kind().expect("a handshake"));
+            // Tickets come with the answer.
+            let mut caller = Caller::over(stream);
+            caller.send(get()).await;
+            assert_eq!(caller.answer().await.status(), 200);
+        }
+        assert_eq!(kinds, [HandshakeKind::Full, kind], "with client_ca: {client_ca}");
+    }
+}
+
+#[tokio::test]
+async fn p29_a_drain_ends_handshakes_and_lets_requests_end() {
+    let tls = TlsStage::with(CLIENTS, "shutdown.grace = '10s'").await;
+    let hand = tls.vendor.by_hand();
+    let mut caller = Caller::over(tls.dial(&["http/1.1"]).await.expect("TLS"));
+    caller.send(get()).await;
+    let mut hand = hand.arrives().await;
+    let mut half = TcpStream::connect(tls.address()).await.expect("a connection");
+    half.write_all(&hello(&tls)[..10]).await.expect("written");
+    tls.stage.metric_becomes("tokenward_caller_connections", &[], 2.0).await;
+    let Stage { gateway, .. } = tls.stage;
+    let stopping = tokio::spawn(gateway.stop());
+    end(&mut half).await;
+    assert!(!stopping.is_finished());
+    hand.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await;
+    assert_eq!(caller.answer().await.text(), "done");
+    assert_eq!(caller.rest_without_reset().await, b"", "closed with a word of goodbye");
+    until("the drain ends", || stopping.is_finished()).await;
+    assert_eq!(stopping.await.expect("no panic"), 0);
+}

@@ -115,13 +115,13 @@ fn raw(path: &[u8]) -> Option<Vec<u8>> {
 /// and NUL, is refused.
 fn nginx(path: &[u8]) -> Option<Vec<u8>> {
     let decoded = decode(path, OnBad::Refuse)?;
-    let whole = resolve(&decoded, &Dots { merge: true, above_root: None, ..Dots::usual() })?;
+    let whole = resolve(&decoded, &Dots { merge: true, above_root: None })?;
     (!decoded.contains(&0)).then_some(whole)
 }
 
 fn nginx_without_merging(path: &[u8]) -> Option<Vec<u8>> {
     let decoded = decode(path, OnBad::Refuse)?;
-    resolve(&decoded, &Dots { merge: false, above_root: None, ..Dots::usual() })
+    resolve(&decoded, &Dots { merge: false, above_root: None })
 }
 
 fn httpd(path: &[u8]) -> Option<Vec<u8>> {
@@ -137,7 +137,7 @@ fn httpd_no_decode(path: &[u8]) -> Option<Vec<u8>> {
 /// Path parameters go up to the next slash, before anything is decoded.
 fn tomcat(path: &[u8]) -> Option<Vec<u8>> {
     let decoded = decode(&without_parameters(path), OnBad::Refuse)?;
-    resolve(&decoded, &Dots { merge: true, above_root: None, ..Dots::usual() })
+    resolve(&decoded, &Dots { merge: true, above_root: None })
 }
 
 fn tomcat_backslash(path: &[u8]) -> Option<Vec<u8>> {
