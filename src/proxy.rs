@@ -207,8 +207,7 @@ impl Proxy {
             return Ok(self.hand_on(first, route, flight, None, None));
         }
 
-        if let Err(skip) = retry::allow(&settings.never_resend, head.target.path(), &flight.replay)
-        {
+        if let Err(skip) = retry::allow(settings, &head, &flight.replay) {
             settings.tokens.refresh_soon(token.generation);
             return Ok(self.hand_on(first, route, flight, Some(Retry::Skipped(skip)), None));
         }

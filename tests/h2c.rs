@@ -51,6 +51,19 @@ async fn p04_a_request_arrives_as_it_would_over_http_1() {
     assert_eq!(call.all("content-length").len() + call.all("transfer-encoding").len(), 0);
 }
 
+/// The library takes a fragment out and leaves a target that is sent as nothing.
+#[tokio::test]
+async fn p25_a_target_that_is_a_fragment_is_the_root() {
+    let (vendor, stage) = stage("").await;
+    let mut peer = Peer::caller(&stage, &[]).await;
+    peer.fields(1, &head("GET", "#x"), true).await;
+    let (fields, _) = answer(&mut peer, 1).await;
+    match value(&fields, ":status") {
+        Some("200") => assert_eq!(vendor.only_call().line, "GET / HTTP/1.1"),
+        status => assert_eq!((status, vendor.calls().len()), (Some("400"), 0)),
+    }
+}
+
 #[tokio::test]
 async fn p11_a_rejected_upload_is_sent_once_more() {
     let (vendor, stage) = stage("").await;

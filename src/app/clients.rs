@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::admin::Keys;
 use crate::config::ClientsConfig;
@@ -24,13 +24,14 @@ pub(super) async fn follow(
     let roster = Arc::new(Roster::new(Clients::new(clients, &names, metrics)));
     let counters =
         Counters { ok: metrics.clients_reloads("ok"), refused: metrics.clients_reloads("refused") };
-    let watch = Watch::new(files).await;
-    // They may have changed between the config's reading and this.
-    if let Ok(clients) = file.read().clients {
-        roster.replace(Clients::new(clients, &names, metrics));
-    }
     let (followed, metrics, stop) = (roster.clone(), metrics.clone(), stop.clone());
-    let reread = move || reread(&file, &names, &metrics, &followed);
+    let mut reread = move || reread(&file, &names, &metrics, &followed);
+    // They may have changed between the config's reading and this.
+    let (watch, now) = Watch::new(files).await.read_with(&mut reread).await;
+    if let Err(reason) = now.outcome {
+        counters.refused.inc();
+        error!(reason, "the list of clients changed at the start, and cannot be used");
+    }
     let following = watch.follow("the list of clients", counters, reread);
     tokio::spawn(stop.run_until_cancelled_owned(following));
     roster

@@ -54,12 +54,8 @@ impl Watch {
     ) {
         loop {
             self.changed().await;
-            let mut read = reread();
-            // Those that are new among them may have changed before they were looked at.
-            while read.files != self.files {
-                self = Self::new(read.files).await;
-                read = reread();
-            }
+            let read;
+            (self, read) = self.read_with(&mut reread).await;
             match read.outcome {
                 Ok(()) => {
                     counters.ok.inc();
@@ -74,6 +70,17 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// What `reread` makes of the files, and the files that there are by then.
+    pub(super) async fn read_with(mut self, reread: &mut impl FnMut() -> Reread) -> (Self, Reread) {
+        let mut read = reread();
+        // Those that are new among them may have changed before they were looked at.
+        while read.files != self.files {
+            self = Self::new(read.files.clone()).await;
+            read = reread();
+        }
+        (self, read)
     }
 
     /// Completes when there is another content, which does not change any more: a certificate and

@@ -52,6 +52,11 @@ impl Head {
         Self { method, target, headers, expects, upgrade }
     }
 
+    /// Method, path and fields, as the vendor gets them.
+    pub(super) fn as_sent(&self) -> (&Method, &str, &HeaderMap) {
+        (&self.method, self.target.path(), &self.headers)
+    }
+
     pub(super) fn request(
         &self,
         replay: &Replay<Incoming>,

@@ -1,9 +1,12 @@
 //! Whether a rejected request may be sent once more, and what the caller is told of it.
 
 use http::HeaderValue;
+use hyper::body::Incoming;
 
 use crate::body::replay::{NoReplay, Replay};
-use crate::vendor::path::PathPattern;
+
+use super::head::Head;
+use super::route::Settings;
 
 /// What became of a request that met a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +33,14 @@ pub enum Skip {
 
 /// # Errors
 /// Why the request must not be sent again.
-pub fn allow<B>(never: &[PathPattern], path: &str, replay: &Replay<B>) -> Result<(), Skip>
-where
-    B: http_body::Body<Data = bytes::Bytes, Error: std::error::Error + 'static> + Unpin,
-{
-    if never.iter().any(|pattern| pattern.could_match(path)) {
-        return Err(Skip::PathExcluded);
-    }
+pub(super) fn allow(
+    settings: &Settings,
+    head: &Head,
+    replay: &Replay<Incoming>,
+) -> Result<(), Skip> {
+    let is_never = |path: &str| settings.never_resend.iter().any(|never| never.could_match(path));
+    let judge = |_: &_, path: &str| if is_never(path) { Err(Skip::PathExcluded) } else { Ok(()) };
+    settings.guard.judge_each(head.as_sent(), judge, Skip::PathExcluded)?;
     replay.check().map_err(|no| match no {
         NoReplay::TooLarge => Skip::BodyTooLarge,
         NoReplay::BeyondAll => Skip::BodyTooLarge,

@@ -207,6 +207,8 @@ impl Routes {
     fn unknown_host(&self, host: &str) -> ProxyError {
         let known: Vec<_> = self.iter().map(|r| r.settings.vendor_host.to_string()).collect();
         let known = known.join(", ");
+        // Before the `@` may stand a key.
+        let host = host.rsplit('@').next().unwrap_or_default();
         ProxyError::NoRoute(format!("{host:?} is none of the vendors' hosts: {known}"))
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -73,6 +74,7 @@ where
     let mut over = pin!(streams.over(limits));
     let mut is_closing = false;
     let mut unread = pin!(tokio::time::sleep(Duration::MAX));
+    let mut must_leave = false;
     loop {
         tokio::select! {
             ended = connection.as_mut() => return ended,
@@ -88,16 +90,25 @@ where
                     return Ok(());
                 }
             },
-            () = unread.as_mut(), if is_closing => {
-                context.reached(Limit::Idle);
-                return Ok(());
-            }
+            () = unread.as_mut(), if is_closing => match streams.look() {
+                // Requests may have come before the caller knew.
+                (since, false) if since.is_none_or(|since| since.elapsed() < limits.idle) => {
+                    unread.set(tokio::time::sleep(limits.idle));
+                }
+                (_, true) if must_leave => return Ok(()),
+                _ => {
+                    context.reached(Limit::Idle);
+                    return Ok(());
+                }
+            },
             () = context.drain.stopped(), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
             }
             () = seat.must_leave(), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
-                unread.set(tokio::time::sleep(limits.idle));
+                // Somebody waits for its place, and a caller need not answer.
+                must_leave = true;
+                unread.set(tokio::time::sleep(TIME_TO_LEAVE));
             }
             () = context.drain.ended() => return Ok(()),
         }
@@ -239,6 +250,10 @@ fn as_http1(request: &mut Request<Incoming>, limits: Limits) -> Result<(), Fault
     }
     join_cookies(headers);
     uri.scheme = None;
+    // Of `#x` the library leaves a target that says `/` and is sent as nothing.
+    if uri.path_and_query.as_ref().is_some_and(|target| target == "/") {
+        uri.path_and_query = Some(PathAndQuery::from_static("/"));
+    }
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Fault::Target)?;
     Ok(())
 }
@@ -297,6 +312,8 @@ impl<F: Future + 'static> Executor<F> for SameThread {
     }
 }
 
+/// Of an idle connection whose place somebody else needs.
+const TIME_TO_LEAVE: Duration = Duration::from_secs(2);
 /// What a field counts beside its bytes (RFC 9113, 6.5.2).
 const HPACK_ENTRY: usize = 32;
 /// What a caller may send of one upload before the vendor has read it.

@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use aws_lc_rs::digest;
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 /// A key's SHA-256: what is kept of it. A key has too many bits for it to be found from this.
@@ -79,7 +80,7 @@ impl Credential {
         if !scheme.eq_ignore_ascii_case(b"basic") {
             return None;
         }
-        let mut pair = Zeroizing::new(BASE64_STANDARD.decode(rest).ok()?);
+        let mut pair = Zeroizing::new(BASE64.decode(rest).ok()?);
         let colon = pair.iter().position(|byte| *byte == b':')?;
         let key = KeyHash::of(&pair[colon + 1..]);
         pair[colon..].fill(0);
@@ -93,6 +94,12 @@ impl Credential {
     }
 }
 
+/// Some programs leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +107,13 @@ mod tests {
     #[test]
     fn p21_a_key_is_read_from_bearer_and_basic() {
         let key = KeyHash::of(b"a:key");
-        for text in ["Bearer a:key", "bearer  a:key ", "BEARER a:key", "Basic bmFtZTphOmtleQ=="] {
+        for text in [
+            "Bearer a:key",
+            "bearer  a:key ",
+            "BEARER a:key",
+            "Basic bmFtZTphOmtleQ==",
+            "Basic bmFtZTphOmtleQ",
+        ] {
             let read = Credential::read(text.as_bytes()).expect("a credential");
             assert!(read.key == key && read.is_of("name"), "{text}");
         }

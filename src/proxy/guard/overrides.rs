@@ -60,19 +60,26 @@ impl Overrides {
                 found.methods.push(Method::from_bytes(&method).map_err(|_| Unreadable)?);
             } else if self.paths.contains(name.as_str()) {
                 let target = str::from_utf8(value.as_bytes()).map_err(|_| Unreadable)?.trim();
-                found.paths.push(path_of(target));
+                found.paths.push(path_of(target).ok_or(Unreadable)?);
             }
         }
         Ok(found)
     }
 }
 
-fn path_of(target: &str) -> &str {
-    let path = match target.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |path| &rest[path..]),
-        None => target,
+/// The path of a target in origin or absolute form. `None`: it is in another, which some servers would
+/// mend, or so long that no program means it.
+fn path_of(target: &str) -> Option<&str> {
+    let target = target.split('?').next().unwrap_or_default();
+    let path = if target.starts_with('/') {
+        target
+    } else {
+        let (scheme, rest) = target.split_once("://")?;
+        let is_web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        let rest = is_web.then_some(rest)?;
+        rest.find('/').map_or("/", |path| &rest[path..])
     };
-    path.split('?').next().unwrap_or_default()
+    (path.len() <= LONGEST_PATH).then_some(path)
 }
 
 impl Default for Overrides {
@@ -84,7 +91,9 @@ impl Default for Overrides {
 /// Rails, Express, Spring, Symfony, Google's and Microsoft's APIs.
 const METHODS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 /// No program sends more.
-const MOST_FIELDS: usize = 4;
+const MOST_FIELDS: usize = 2;
+/// Bytes.
+const LONGEST_PATH: usize = 2048;
 
 /// IIS's rewriting, and frameworks that believe it wherever they run.
 const PATHS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
@@ -107,18 +116,24 @@ mod tests {
             }))
         };
         assert_eq!(of(&[("x-original-host", b"a"), ("x-a", b"/")]), None);
-        let fields: [(&str, &[u8]); 4] = [
-            ("x_http_method_override", b" delete "),
-            ("x-method-override", b"PUT"),
-            ("x-original-url", b"/a?b"),
-            ("x-rewrite-url", "/你".as_bytes()),
-        ];
-        let found = (vec![Method::DELETE, Method::PUT], vec!["/a".to_owned(), "/你".to_owned()]);
+        let fields: [(&str, &[u8]); 2] =
+            [("x_http_method_override", b" delete "), ("x-method-override", b"PUT")];
+        let found = (vec![Method::DELETE, Method::PUT], vec![]);
         assert_eq!(of(&fields), Some(Ok(found)));
+        let fields: [(&str, &[u8]); 2] =
+            [("x-original-url", b"/a?b"), ("x_rewrite_url", "/你".as_bytes())];
+        let found = (vec![], vec!["/a".to_owned(), "/你".to_owned()]);
+        assert_eq!(of(&fields), Some(Ok(found)));
+        let hidden = (vec![], vec!["/oauth2/token".to_owned()]);
+        let fields = [("x-original-url", b"/oauth2/token?x=://h/allowed".as_slice())];
+        assert_eq!(of(&fields), Some(Ok(hidden)));
         let absolute = (vec![], vec!["/a".to_owned()]);
         assert_eq!(of(&[("x-original-url", b"http://host:80/a?b")]), Some(Ok(absolute)));
-        assert_eq!(of(&[("x-rewrite-url", b"/a".as_slice()); 5]), Some(Err(Unreadable)));
-        assert_eq!(of(&[("x-original-url", b"/\xff")]), Some(Err(Unreadable)));
+        assert_eq!(of(&[("x-rewrite-url", b"/a".as_slice()); 3]), Some(Err(Unreadable)));
+        let long = [b'/'; LONGEST_PATH + 1];
+        for odd in [b"/\xff".as_slice(), b"oauth2/token", b"", b"ftp://h/x", b"x://h/a", &long] {
+            assert_eq!(of(&[("x-original-url", odd)]), Some(Err(Unreadable)), "{odd:?}");
+        }
         assert_eq!(of(&[("x-http-method", b"GET,PUT")]), Some(Err(Unreadable)));
     }
 }
