@@ -8,7 +8,7 @@ use super::chars::{Like, like, must_be_encoded};
 use super::escapes::hex;
 
 /// The text of a path of which the structure is certain. What only a `*` may take stands in it as
-/// [`UNSURE`] or, where it might be a slash, as [`UNSURE_SLASH`].
+/// `UNSURE` or, where it might be a slash, as `UNSURE_SLASH`.
 #[derive(Debug)]
 pub struct Certain<'a> {
     text: Cow<'a, str>,
