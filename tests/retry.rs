@@ -274,6 +274,16 @@ async fn p10_paths_that_move_money_are_never_resent() {
 }
 
 #[tokio::test]
+async fn p10_a_field_that_names_a_path_which_moves_money_counts_like_the_path() {
+    let (vendor, stage) = stage_with("").await;
+    vendor.will(Answer::rejection());
+    let fields = "Host: localhost\r\nX-Original-URL: /openapi/v1/charge/agent\r\nContent-Length: 0";
+    let answer = stage.call("aiclk", format!("POST /openapi/x HTTP/1.1\r\n{fields}\r\n\r\n")).await;
+    assert_eq!(answer.one("tokenward-retry"), Some("skipped; reason=path-excluded"));
+    assert_eq!(vendor.calls().len(), 1);
+}
+
+#[tokio::test]
 async fn p10_paths_that_move_money_are_never_resent_below_a_base_path_either() {
     let vendor = RawVendor::start().await;
     let config = format!("upstream.aiclk.base_url = 'http://{}/proxy/v9'", vendor.address);
