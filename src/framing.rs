@@ -36,6 +36,9 @@ use reader::{Reader, Wait};
 pub use fault::Fault;
 pub use watch::{Open, Watch};
 
+/// The body of a caller's request.
+pub type CallerBody = hyper::body::Incoming;
+
 /// What a caller may ask for in size and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

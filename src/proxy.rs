@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use http::header::UPGRADE;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
@@ -35,10 +35,12 @@ use crate::body::peek::Peeked;
 use crate::body::replay::{NoReplay, Replay, ReplayBody};
 use crate::causes::causes;
 use crate::drain::Drain;
+use crate::framing::CallerBody;
 use crate::framing::Fault;
 use crate::telemetry::log::Sparse;
 use crate::telemetry::metrics::Metrics;
 use crate::token::cache::Live;
+use crate::upstream::AnswerBody;
 use crate::upstream::pool::{Lease, SendError};
 use crate::vendor::rules::{RuleIndex, Verdict};
 
@@ -66,9 +68,9 @@ pub struct Proxy {
 
 /// The head of an attempt's answer, with what the look at it said.
 struct Answer {
-    response: Response<Peeked<Incoming>>,
+    response: Response<Peeked<AnswerBody>>,
     /// `None`: the whole of the answer is here, and its connection serves others.
-    lease: Option<Lease<ReplayBody<Incoming>>>,
+    lease: Option<Lease<ReplayBody<CallerBody>>>,
     rejected: Option<Rejected>,
 }
 
@@ -92,7 +94,7 @@ impl Proxy {
         &self,
         entrance: Entrance,
         peer: &Peer,
-        mut request: Request<Incoming>,
+        mut request: Request<CallerBody>,
     ) -> Response<ReplyBody> {
         let method = request.method().clone();
         // Before routing, for an answer may name routes.
@@ -166,7 +168,7 @@ impl Proxy {
         total: Duration,
         found: Found<'_>,
         client: Option<&Client>,
-        request: Request<Incoming>,
+        request: Request<CallerBody>,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let upstream = found.route.settings.name.clone();
         let late = |_| Err(ProxyError::TookTooLong { upstream, after: total });
@@ -177,7 +179,7 @@ impl Proxy {
         &self,
         found: Found<'_>,
         client: Option<&Client>,
-        request: Request<Incoming>,
+        request: Request<CallerBody>,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Found { route, target } = found;
         let settings = &route.settings;
@@ -281,7 +283,7 @@ impl Proxy {
 async fn attempt(
     route: &Route,
     head: &Head,
-    replay: &Replay<Incoming>,
+    replay: &Replay<CallerBody>,
     token: &Live,
 ) -> Result<Answer, ProxyError> {
     let settings = &route.settings;
@@ -350,7 +352,7 @@ impl Answer {
 }
 
 impl route::Settings {
-    fn admit(&self, body: &Incoming) -> Result<(), ProxyError> {
+    fn admit(&self, body: &CallerBody) -> Result<(), ProxyError> {
         if self.metrics.in_flight.get() > i64::from(self.most_in_flight) {
             let (upstream, limit) = (self.name.clone(), self.most_in_flight);
             return Err(ProxyError::TooManyRequests { upstream, limit });
@@ -363,7 +365,7 @@ impl route::Settings {
     }
 
     /// What to say when an attempt got no answer: the fault may be the caller's body's.
-    fn no_answer(&self, source: SendError, replay: &Replay<Incoming>) -> ProxyError {
+    fn no_answer(&self, source: SendError, replay: &Replay<CallerBody>) -> ProxyError {
         match (replay.check(), &source) {
             (Err(NoReplay::Broken), source) => {
                 Fault::find(source).map_or(ProxyError::BodyBroken, ProxyError::BodyMalformed)

@@ -4,3 +4,6 @@ pub mod connect;
 mod hearing;
 pub mod pool;
 pub mod tls;
+
+/// The body of a vendor's answer.
+pub type AnswerBody = hyper::body::Incoming;

@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::causes::network::is_timeout;
 use crate::clock;
+use crate::framing::CallerBody;
 use crate::framing::Fault;
 use crate::vendor::emulation::{Filling, TokenCall};
 
@@ -28,7 +29,7 @@ use super::route::Settings;
 pub async fn answer(
     call: &TokenCall,
     settings: &Settings,
-    body: Incoming,
+    body: CallerBody,
 ) -> Result<Response<ReplyBody>, ProxyError> {
     let dropped = timeout(BODY_TIME, drop_body(body, settings)).await;
     dropped.unwrap_or(Err(ProxyError::BodyStoodStill))?;
@@ -51,7 +52,7 @@ pub async fn answer(
 }
 
 /// Reads what the SDK takes for its credentials, and keeps none of it.
-async fn drop_body(mut body: Incoming, settings: &Settings) -> Result<(), ProxyError> {
+async fn drop_body(mut body: CallerBody, settings: &Settings) -> Result<(), ProxyError> {
     let (longest, too_large) = match settings.body_limits.whole {
         whole if whole < LONGEST_BODY => (whole, ProxyError::BodyTooLarge(whole)),
         _ => (LONGEST_BODY, ProxyError::TokenCallTooLarge(LONGEST_BODY)),

@@ -4,9 +4,10 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_E
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request};
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 
 use crate::body::replay::{Replay, ReplayBody};
+use crate::framing::CallerBody;
 use crate::token::cache::Live;
 
 use super::error::ProxyError;
@@ -29,7 +30,7 @@ impl Head {
         route: &Route,
         mut parts: Parts,
         target: PathAndQuery,
-        body: &Incoming,
+        body: &CallerBody,
     ) -> Self {
         let settings = &route.settings;
         let upgrade = UpgradeRequest::of(&mut parts, body).map(Box::new);
@@ -59,9 +60,9 @@ impl Head {
 
     pub(super) fn request(
         &self,
-        replay: &Replay<Incoming>,
+        replay: &Replay<CallerBody>,
         token: &Live,
-    ) -> Result<Request<ReplayBody<Incoming>>, ProxyError> {
+    ) -> Result<Request<ReplayBody<CallerBody>>, ProxyError> {
         let mut request = Request::new(replay.attempt());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() =

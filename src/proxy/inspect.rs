@@ -6,11 +6,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::decode::Decoder;
 use crate::body::peek::Peeked;
+use crate::upstream::AnswerBody;
 use crate::vendor::rules::{Look, Progress, RuleIndex, Rules};
 
 /// How far a look goes.
@@ -28,7 +28,7 @@ pub async fn inspect(
     rules: &Rules,
     limits: LookLimits,
     method: &Method,
-    response: &mut Response<Peeked<Incoming>>,
+    response: &mut Response<Peeked<AnswerBody>>,
 ) -> Option<RuleIndex> {
     let mut look = match rules.look(response.status(), response.headers()) {
         Look::Decided(rule) => return rule,
@@ -70,7 +70,7 @@ pub async fn inspect(
 /// The next piece, if it comes in time. Most answers are there as a whole: the clock begins to run,
 /// and a timer is made, only when one is not.
 async fn read_ahead<'body>(
-    body: &'body mut Peeked<Incoming>,
+    body: &'body mut Peeked<AnswerBody>,
     wait: Duration,
     deadline: &mut Option<Instant>,
 ) -> Option<&'body [u8]> {

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use http::header::EXPECT;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::body::replay::{Replay, ReplayBody};
+use crate::framing::CallerBody;
 use crate::headers::retain;
+use crate::upstream::AnswerBody;
 use crate::upstream::pool::{Lease, SendError, Upstream};
 
 /// Whether the caller waits to be told before it sends its body. HTTP/1.0 does not know the
 /// expectation (RFC 9110, 10.1.1), and there it goes no further.
-pub fn is_expected(version: Version, headers: &mut HeaderMap, body: &Incoming) -> bool {
+pub fn is_expected(version: Version, headers: &mut HeaderMap, body: &CallerBody) -> bool {
     let Some(expected) = headers.get(EXPECT) else { return false };
     if version == Version::HTTP_10 {
         retain(headers, |name| name != EXPECT);
@@ -32,11 +34,11 @@ pub fn is_expected(version: Version, headers: &mut HeaderMap, body: &Incoming) -
 /// # Errors
 /// When there is no answer.
 pub async fn send(
-    upstream: &Upstream<ReplayBody<Incoming>>,
-    mut request: Request<ReplayBody<Incoming>>,
-    replay: &Replay<Incoming>,
+    upstream: &Upstream<ReplayBody<CallerBody>>,
+    mut request: Request<ReplayBody<CallerBody>>,
+    replay: &Replay<CallerBody>,
     longest: Duration,
-) -> Result<(Response<Incoming>, Lease<ReplayBody<Incoming>>), SendError> {
+) -> Result<(Response<AnswerBody>, Lease<ReplayBody<CallerBody>>), SendError> {
     let wanted = Arc::new(Notify::new());
     let tell = wanted.clone();
     hyper::ext::on_informational(&mut request, move |answer| {

@@ -1,9 +1,9 @@
 //! Whether a rejected request may be sent once more, and what the caller is told of it.
 
 use http::HeaderValue;
-use hyper::body::Incoming;
 
 use crate::body::replay::{NoReplay, Replay};
+use crate::framing::CallerBody;
 
 use super::head::Head;
 use super::route::Settings;
@@ -36,7 +36,7 @@ pub enum Skip {
 pub(super) fn allow(
     settings: &Settings,
     head: &Head,
-    replay: &Replay<Incoming>,
+    replay: &Replay<CallerBody>,
 ) -> Result<(), Skip> {
     let is_never = |path: &str| settings.never_resend.iter().any(|never| never.could_match(path));
     let judge = |_: &_, path: &str| if is_never(path) { Err(Skip::PathExcluded) } else { Ok(()) };

@@ -7,10 +7,10 @@ use std::time::Duration;
 use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request};
-use hyper::body::Incoming;
 
 use crate::body::replay::{self, ReplayBody};
 use crate::browsers::{self, Host, Hosts, Pages};
+use crate::framing::CallerBody;
 use crate::telemetry::metrics::RequestMetrics;
 use crate::token::Tokens;
 use crate::upstream::pool::Upstream;
@@ -29,7 +29,7 @@ use super::vendor_body::Times;
 pub struct Route {
     pub settings: Arc<Settings>,
     /// This worker's own connections.
-    pub upstream: Upstream<ReplayBody<Incoming>>,
+    pub upstream: Upstream<ReplayBody<CallerBody>>,
 }
 
 /// What all workers share of one upstream.

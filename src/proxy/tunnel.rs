@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, Version};
-use hyper::body::{Body, Incoming};
+use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use prometheus::IntCounter;
@@ -19,6 +19,7 @@ use tracing::debug;
 use crate::body::replay::ReplayBody;
 use crate::causes::causes;
 use crate::drain::Drain;
+use crate::framing::CallerBody;
 use crate::headers::connection_options;
 use crate::upstream::pool::Lease;
 
@@ -34,7 +35,7 @@ pub struct UpgradeRequest {
 impl UpgradeRequest {
     /// Takes it out of a request. HTTP/2 over plain TCP is not taken for one: whoever wants
     /// that speaks it from the first byte on.
-    pub fn of(parts: &mut Parts, body: &Incoming) -> Option<Self> {
+    pub fn of(parts: &mut Parts, body: &CallerBody) -> Option<Self> {
         let protocols = parts.headers.get(UPGRADE)?;
         let may = parts.version == Version::HTTP_11
             && parts.method != Method::CONNECT
@@ -55,7 +56,7 @@ impl UpgradeRequest {
     pub fn establish<B>(
         self,
         response: &mut Response<B>,
-        lease: Option<Lease<ReplayBody<Incoming>>>,
+        lease: Option<Lease<ReplayBody<CallerBody>>>,
         flight: Flight,
         idle: Duration,
         drain: Drain,

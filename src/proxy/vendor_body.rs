@@ -8,21 +8,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::body::peek::Peeked;
 use crate::body::replay::{Replay, ReplayBody};
+use crate::framing::CallerBody;
 use crate::headers::connection_options;
 use crate::telemetry::metrics::{Held, Limit, RequestMetrics};
+use crate::upstream::AnswerBody;
 use crate::upstream::pool::Lease;
 
 /// When it has ended its connection goes back to the pool; when it is dropped before, the
 /// connection is closed.
 #[derive(Debug)]
 pub struct VendorBody {
-    body: Peeked<Incoming>,
-    lease: Option<Lease<ReplayBody<Incoming>>>,
+    body: Peeked<AnswerBody>,
+    lease: Option<Lease<ReplayBody<CallerBody>>>,
     flight: Flight,
     clock: Clock,
     /// What a head says of a body that does not come, as that of a 304 does.
@@ -35,7 +36,7 @@ pub struct Flight {
     metrics: Arc<RequestMetrics>,
     began: Instant,
     /// The caller's body, for as long as anybody may want it; none until its head is admitted.
-    pub replay: Replay<Incoming>,
+    pub replay: Replay<CallerBody>,
     is_last: bool,
     _in_flight: Held,
 }
@@ -76,8 +77,8 @@ pub enum ReplyError {
 
 impl VendorBody {
     pub fn new(
-        body: Peeked<Incoming>,
-        lease: Option<Lease<ReplayBody<Incoming>>>,
+        body: Peeked<AnswerBody>,
+        lease: Option<Lease<ReplayBody<CallerBody>>>,
         flight: Flight,
         times: Times,
         announced: Option<u64>,
@@ -198,7 +199,7 @@ impl Flight {
     /// The answer is complete. A request that is still being sent then goes on, unless the answer
     /// said that this is the end (RFC 9112, 9.6), or nothing of it moves any more: a caller that
     /// reads only after it has sent everything must not wait for a vendor that reads no more.
-    fn give_back(&mut self, lease: Lease<ReplayBody<Incoming>>, idle: Duration) {
+    fn give_back(&mut self, lease: Lease<ReplayBody<CallerBody>>, idle: Duration) {
         if self.replay.has_ended() {
             lease.done();
         } else if !self.is_last {

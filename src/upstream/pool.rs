@@ -21,13 +21,13 @@ use http::header::UPGRADE;
 
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use prometheus::IntGauge;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::telemetry::metrics::Held;
 
+use super::AnswerBody;
 use super::connect::{ConnectError, Connection, Connector, Negotiated};
 
 pub use http2::{Http2, Pings};
@@ -141,7 +141,7 @@ where
         &self,
         mut request: Request<B>,
         moved_at: impl Fn() -> Option<Instant>,
-    ) -> impl Future<Output = Result<(Response<Incoming>, Lease<B>), SendError>> {
+    ) -> impl Future<Output = Result<(Response<AnswerBody>, Lease<B>), SendError>> {
         async move {
             loop {
                 if let Some(http2) = self.http2_for(&request) {

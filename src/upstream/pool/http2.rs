@@ -20,12 +20,12 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{Request, Response, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use prometheus::IntGauge;
 use tokio::sync::oneshot;
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{Instant, timeout};
 
+use crate::upstream::AnswerBody;
 use crate::upstream::connect::{self, ConnectError, Connector, Negotiated};
 
 use super::{Config, SendError, in_time};
@@ -94,7 +94,7 @@ enum Turn<B: 'static> {
 /// What became of a request.
 #[derive(Debug)]
 pub(super) enum Sent<B: 'static> {
-    Answered(Response<Incoming>, Stream<B>),
+    Answered(Response<AnswerBody>, Stream<B>),
     /// Untouched: the peer speaks HTTP/1.1.
     Http1(Box<(Request<B>, Option<connect::Connection<B>>)>),
 }
