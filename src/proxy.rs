@@ -9,6 +9,7 @@ pub mod guard;
 mod head;
 pub mod inject;
 pub mod inspect;
+mod kinds;
 pub mod listener;
 mod note;
 pub mod peer;
