@@ -8,6 +8,7 @@
 
 mod chunks;
 mod clock;
+pub mod decode;
 mod fault;
 mod field;
 mod head;
@@ -54,6 +55,12 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Without a byte of a body that is awaited, or of an answer taken.
     pub idle: Duration,
+}
+
+impl Limits {
+    fn most(&self) -> decode::Most {
+        decode::Most { bytes: self.header_bytes, fields: self.headers }
+    }
 }
 
 /// A caller's connection, of which only well-formed HTTP/1 can be read.
