@@ -8,6 +8,7 @@
 
 mod chunks;
 mod clock;
+pub mod encode;
 mod fault;
 mod field;
 mod head;
