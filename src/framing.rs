@@ -9,6 +9,7 @@
 mod chunks;
 mod clock;
 pub mod decode;
+pub mod encode;
 mod fault;
 mod field;
 mod head;
