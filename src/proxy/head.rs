@@ -29,13 +29,13 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn new(
         route: &Route,
-        mut parts: Parts,
+        parts: Parts,
         target: PathAndQuery,
         body: &CallerBody,
     ) -> Self {
         let settings = &route.settings;
         let kinds = Kinds::of(&parts.headers);
-        let upgrade = kinds.of_this_hop.then(|| UpgradeRequest::of(&mut parts, body)).flatten();
+        let upgrade = kinds.of_this_hop.then(|| UpgradeRequest::of(&parts, body)).flatten();
         let upgrade = upgrade.map(Box::new);
         let Parts { method, mut headers, version, .. } = parts;
         let trailers = kinds.of_this_hop && crate::headers::takes_trailers(&headers);
