@@ -7,7 +7,8 @@
 //! was wrong, so that every refusal is answered like any other request, after those before it.
 
 mod chunks;
-mod clock;
+pub mod clock;
+pub mod decode;
 pub mod encode;
 mod fault;
 mod field;
@@ -55,6 +56,12 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Without a byte of a body that is awaited, or of an answer taken.
     pub idle: Duration,
+}
+
+impl Limits {
+    fn most(&self) -> decode::Most {
+        decode::Most { bytes: self.header_bytes, fields: self.headers }
+    }
 }
 
 /// A caller's connection, of which only well-formed HTTP/1 can be read.

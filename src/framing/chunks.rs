@@ -1,11 +1,14 @@
 //! A body in chunks, walked byte by byte where it is not data.
 
+use std::ops::Range;
+
 use super::fault::Fault;
 
 /// A place in a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunks {
     Size { size: u64, digits: u8 },
+    Padding { size: u64, bytes: u16 },
     Extension { size: u64, bytes: u16 },
     SizeEnd { size: u64 },
     Data { left: u64 },
@@ -13,12 +16,14 @@ pub(super) enum Chunks {
     DataLf,
 }
 
-/// How far a walk came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a walk met.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Walked {
-    /// To the end of what there is.
+    /// The end of what there is.
     All,
-    /// To the trailers, which begin after so many bytes.
+    /// These bytes of the body.
+    Data(Range<usize>),
+    /// The trailers, which begin after so many bytes.
     Trailers(usize),
     /// So many bytes are right, and the next is not.
     Fault(usize, Fault),
@@ -27,20 +32,18 @@ pub(super) enum Walked {
 impl Chunks {
     pub(super) const START: Self = Self::Size { size: 0, digits: 0 };
 
-    pub(super) fn walk(&mut self, bytes: &[u8]) -> Walked {
-        let mut at = 0;
+    /// Walks on from `at`, up to the first data or the end of it all. `padded`: there may be blanks
+    /// after a size.
+    pub(super) fn walk(&mut self, bytes: &[u8], mut at: usize, padded: bool) -> Walked {
         while let Some(&byte) = bytes.get(at) {
             *self = match *self {
                 Self::Data { left } => {
                     let there = (bytes.len() - at) as u64;
-                    if left > there {
-                        *self = Self::Data { left: left - there };
-                        return Walked::All;
-                    }
                     // No more than there is, so it fits.
-                    at += left as usize;
-                    *self = Self::DataCr;
-                    continue;
+                    let data = at..at + left.min(there) as usize;
+                    *self =
+                        if left > there { Self::Data { left: left - there } } else { Self::DataCr };
+                    return Walked::Data(data);
                 }
                 Self::Size { size, digits } => match (byte, hex(byte)) {
                     (_, Some(digit)) if digits < MAX_DIGITS => {
@@ -48,6 +51,15 @@ impl Chunks {
                     }
                     (b';', _) if digits > 0 => Self::Extension { size, bytes: 0 },
                     (b'\r', _) if digits > 0 => Self::SizeEnd { size },
+                    (b' ' | b'\t', _) if digits > 0 && padded => Self::Padding { size, bytes: 0 },
+                    _ => return Walked::Fault(at, Fault::ChunkSize),
+                },
+                Self::Padding { size, bytes } => match byte {
+                    b' ' | b'\t' if bytes < MAX_EXTENSION => {
+                        Self::Padding { size, bytes: bytes + 1 }
+                    }
+                    b';' => Self::Extension { size, bytes },
+                    b'\r' => Self::SizeEnd { size },
                     _ => return Walked::Fault(at, Fault::ChunkSize),
                 },
                 Self::Extension { size, bytes } => match byte {
@@ -90,21 +102,40 @@ const MAX_EXTENSION: u16 = 256;
 mod tests {
     use super::*;
 
+    /// Walks over data, which it counts.
+    fn walk_on(chunks: &mut Chunks, bytes: &[u8], padded: bool, data: &mut usize) -> Walked {
+        let mut at = 0;
+        loop {
+            match chunks.walk(bytes, at, padded) {
+                Walked::Data(range) => {
+                    at = range.end;
+                    *data += range.len();
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// Walks the same bytes split at every place; all must agree.
     fn walk(bytes: &[u8]) -> Walked {
-        let mut chunks = Chunks::START;
-        let whole = chunks.walk(bytes);
+        walk_with(bytes, false)
+    }
+
+    fn walk_with(bytes: &[u8], padded: bool) -> Walked {
+        let mut data = 0;
+        let whole = walk_on(&mut Chunks::START.clone(), bytes, padded, &mut data);
         for split in 0..=bytes.len() {
             let (first, second) = bytes.split_at(split);
-            let mut chunks = Chunks::START;
-            let walked = match chunks.walk(first) {
-                Walked::All => match chunks.walk(second) {
-                    Walked::All => Walked::All,
+            let (mut chunks, mut split_data) = (Chunks::START, 0);
+            let walked = match walk_on(&mut chunks, first, padded, &mut split_data) {
+                Walked::All => match walk_on(&mut chunks, second, padded, &mut split_data) {
                     Walked::Trailers(at) => Walked::Trailers(split + at),
                     Walked::Fault(at, fault) => Walked::Fault(split + at, fault),
+                    other => other,
                 },
                 early => early,
             };
+            assert_eq!(split_data, data, "{} split at {split}", bytes.escape_ascii());
             assert_eq!(walked, whole, "{} split at {split}", bytes.escape_ascii());
         }
         whole
@@ -145,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn some_senders_fill_the_line_of_a_size_up_with_blanks() {
+        for line in ["0 ", "0\t ;a", "00  "] {
+            let bytes = format!("{line}\r\n\r\n");
+            let walked = walk_with(bytes.as_bytes(), true);
+            assert_eq!(walked, Walked::Trailers(line.len() + 2), "{line:?}");
+        }
+        for line in [" 0", "1 1", "1 a"] {
+            let bytes = format!("{line}\r\nx\r\n0\r\n\r\n");
+            let walked = walk_with(bytes.as_bytes(), true);
+            assert!(matches!(walked, Walked::Fault(_, Fault::ChunkSize)), "{line:?}: {walked:?}");
+        }
+    }
+
+    #[test]
     fn p25_a_chunk_ends_where_its_size_says() {
         assert_eq!(walk(b"2\r\nab\r\nA\r\n0123456789\r\n0\r\n\r\nGET"), Walked::Trailers(25));
         for (body, right) in
@@ -153,7 +198,8 @@ mod tests {
             assert_eq!(walk(body.as_bytes()), Walked::Fault(right, Fault::ChunkEnd), "{body:?}");
         }
         let mut chunks = Chunks::START;
-        assert_eq!(chunks.walk(b"ffffffffffffffff\r\nabc"), Walked::All);
+        let walked = chunks.walk(b"ffffffffffffffff\r\nabc", 0, false);
+        assert_eq!(walked, Walked::Data(18..21));
         assert_eq!(chunks, Chunks::Data { left: u64::MAX - 3 });
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Limits;
+use super::decode::Most;
 use super::fault::Fault;
 use super::field::{Facts, Length, is_barred_from_trailers};
 use super::line::{Lines, is_token, split_field};
@@ -99,12 +100,17 @@ pub(super) struct TrailerScan {
 }
 
 impl TrailerScan {
-    /// As [`HeadScan::scan`]; returns where the trailers end.
-    pub(super) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Fault> {
+    /// As [`HeadScan::scan`]; returns where the trailers end. `allows_all`: of any name.
+    pub(super) fn scan(
+        &mut self,
+        bytes: &[u8],
+        most: Most,
+        allows_all: bool,
+    ) -> Result<Option<usize>, Fault> {
         loop {
             let start = self.lines.start;
             let end = self.lines.text_end(bytes);
-            if end > limits.header_bytes {
+            if end > most.bytes {
                 return Err(Fault::HeaderBytes);
             }
             if !self.lines.advance(bytes)? {
@@ -115,11 +121,11 @@ impl TrailerScan {
                 return Ok(Some(self.lines.start));
             }
             self.fields += 1;
-            if self.fields > limits.headers {
+            if self.fields > most.fields {
                 return Err(Fault::HeaderCount);
             }
             let (name, _) = split_field(text).ok_or(Fault::TrailerLine)?;
-            if is_barred_from_trailers(name) {
+            if !allows_all && is_barred_from_trailers(name) {
                 return Err(Fault::TrailerName);
             }
         }

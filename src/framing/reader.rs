@@ -230,7 +230,8 @@ impl Reader {
                         self.place = Place::Head(HeadScan::default());
                     }
                 }
-                Place::Chunks(chunks) => match chunks.walk(rest) {
+                Place::Chunks(chunks) => match chunks.walk(rest, 0, false) {
+                    Walked::Data(range) => pass(&mut self.ready, copying, range.end),
                     Walked::All => pass(&mut self.ready, copying, rest.len()),
                     Walked::Trailers(amount) => {
                         pass(&mut self.ready, copying, amount);
@@ -241,7 +242,7 @@ impl Reader {
                         self.place = Place::Broken(fault);
                     }
                 },
-                Place::Trailers(scan) => match scan.scan(rest, &self.limits) {
+                Place::Trailers(scan) => match scan.scan(rest, self.limits.most(), false) {
                     Ok(Some(end)) => {
                         pass(&mut self.ready, copying, end);
                         self.place = Place::Head(HeadScan::default());

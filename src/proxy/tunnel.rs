@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, Version};
+use http::{HeaderMap, Method, Version};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -53,15 +53,14 @@ impl UpgradeRequest {
 
     /// Joins the two connections as soon as each has said its last word of HTTP. They may be silent
     /// for as long as they like; when one side has ended, the other may be for `idle`.
-    pub fn establish<B>(
+    pub fn establish(
         self,
-        response: &mut Response<B>,
         lease: Option<Lease<ReplayBody<CallerBody>>>,
         flight: Flight,
         idle: Duration,
         drain: Drain,
     ) {
-        let vendor = hyper::upgrade::on(response);
+        let vendor = lease.as_ref().and_then(Lease::tunnel);
         let caller = self.caller;
         // Now, for the connection's own hold ends with its HTTP, perhaps before this task begins.
         let hold = drain.hold();
@@ -76,11 +75,12 @@ impl UpgradeRequest {
                 one_has_ended.set(one_has_ended.get() || bytes.is_empty());
             };
             let joined = async {
-                let (caller, vendor) = tokio::try_join!(caller, vendor).map_err(Broken::Upgrade)?;
+                let caller = caller.await.map_err(Broken::Upgrade)?;
+                let Some(vendor) = vendor else { return Ok((0, 0)) };
                 let up = |bytes: &[u8]| passed(&metrics.request_bytes, bytes);
                 let down = |bytes: &[u8]| passed(&metrics.response_bytes, bytes);
                 let mut caller = InspectReader::new(TokioIo::new(caller), up);
-                let mut vendor = InspectReader::new(TokioIo::new(vendor), down);
+                let mut vendor = InspectReader::new(vendor, down);
                 copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)
             };
             let forgotten = async {
