@@ -15,8 +15,8 @@ use crate::body::replay::{Replay, ReplayBody};
 use crate::framing::CallerBody;
 use crate::headers::connection_options;
 use crate::telemetry::metrics::{Held, Limit, WorkerMetrics};
-use crate::upstream::AnswerBody;
 use crate::upstream::pool::Lease;
+use crate::upstream::{AnswerBody, BrokenOff};
 
 use super::route::Route;
 
@@ -66,7 +66,7 @@ struct Clock {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyError {
     #[error("the upstream's answer broke off")]
-    Upstream(#[from] hyper::Error),
+    Upstream(#[from] BrokenOff),
     #[error("the upstream gave its answer up")]
     BrokenOff,
     #[error("the upstream's answer stood still for {}", humantime::format_duration(*.0))]
