@@ -30,8 +30,8 @@
 //! | 5 | [`worker`], [`config`] | who carries requests, and what has the operator said? |
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
-//! | 2 | [`vendor`], [`body`], [`framing`], [`headers`], [`browsers`] | what is an API like, what is HTTP like? |
-//! | 1 | [`telemetry`], [`document`], [`units`], [`pem`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`] | what does everybody need? |
+//! | 2 | [`vendor`], [`body`], [`framing`], [`browsers`] | what is an API like, what is HTTP like? |
+//! | 1 | [`telemetry`], [`document`], [`units`], [`pem`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`], [`headers`] | what does everybody need? |
 //! | 0 | [`secret`] | what must nobody see? |
 //!
 //! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.

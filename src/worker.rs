@@ -77,6 +77,7 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
         let terminator = |shared| Rc::new(Terminator::new(shared, metrics.handshakes()));
         let tls = blueprint.tls.clone().map(terminator);
         let seats = Rc::new(Seats::default());
+        spawn_local(close(seats.clone(), drain.clone()));
         let proxy = Proxy::new(clients.clone(), routes.clone(), metrics.clone(), drain.clone());
         for (socket, entrance) in listeners {
             let (proxy, limits, tls) = (proxy.clone(), blueprint.callers.clone(), tls.clone());
@@ -99,6 +100,12 @@ fn route(upstream: &UpstreamBlueprint) -> Route {
         metrics.connections_idle.clone(),
     );
     Route { settings: upstream.settings.clone(), upstream: pool }
+}
+
+/// One task hears of the drain for all connections: none has to ask at each of its turns.
+async fn close(seats: Rc<Seats>, drain: Drain) {
+    drain.stopped().await;
+    seats.close();
 }
 
 async fn sweep(routes: Routes) {

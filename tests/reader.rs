@@ -1,4 +1,4 @@
-//! The reader beneath hyper against hyper alone, on requests that were altered, cut and glued.
+//! Our reader against hyper's, on requests that were altered, cut and glued.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

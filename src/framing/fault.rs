@@ -7,7 +7,6 @@ use thiserror::Error;
 
 /// What is wrong with a message, in words for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
-#[repr(u8)]
 pub enum Fault {
     #[error("the request line is not `METHOD target HTTP/1.1` with one space between its parts")]
     RequestLine,
@@ -62,7 +61,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// In the order of their codes.
+    /// All there are.
     pub const ALL: [Self; 24] = [
         Self::RequestLine,
         Self::Target,
@@ -145,14 +144,6 @@ impl Fault {
         };
         io::Error::new(kind, self)
     }
-
-    pub(super) fn code(self) -> u8 {
-        self as u8
-    }
-
-    pub(super) fn of_code(code: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(code)).copied()
-    }
 }
 
 #[cfg(test)]
@@ -162,11 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_has_its_code_and_its_name() {
-        for fault in Fault::ALL {
-            assert_eq!(Fault::of_code(fault.code()), Some(fault));
-        }
-        assert_eq!(Fault::of_code(u8::MAX), None);
+    fn every_fault_has_its_name() {
         let names: BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.name()).collect();
         assert_eq!(names.len(), Fault::ALL.len());
     }

@@ -11,6 +11,10 @@ pub(super) struct Facts {
     has_host: bool,
     asks_for_upgrade: bool,
     connection_upgrade: bool,
+    connection_close: bool,
+    connection_keep_alive: bool,
+    expects: bool,
+    takes_trailers: bool,
 }
 
 /// How the body of a request is delimited.
@@ -31,6 +35,10 @@ impl Facts {
     /// Learns what one field says. Most are told apart by the length of their names alone.
     pub(super) fn learn(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => {
+                self.takes_trailers |=
+                    elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+            }
             4 if name.eq_ignore_ascii_case(b"host") => {
                 if self.has_host {
                     return Err(Fault::TwoHosts);
@@ -40,10 +48,17 @@ impl Facts {
                     return Err(Fault::Host);
                 }
             }
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.expects = trim(value).eq_ignore_ascii_case(b"100-continue");
+            }
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.asks_for_upgrade = true,
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.connection_upgrade |=
-                    elements(value).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+                for option in elements(value) {
+                    let is = |known: &[u8]| option.eq_ignore_ascii_case(known);
+                    self.connection_upgrade |= is(b"upgrade");
+                    self.connection_close |= is(b"close");
+                    self.connection_keep_alive |= is(b"keep-alive");
+                }
             }
             14 if is_name_like(name, b"content-length") => {
                 if name.contains(&b'_') {
@@ -80,6 +95,19 @@ impl Facts {
             (Some(Coding::Chunked), None) => Ok(Length::Chunked),
             (Some(Coding::Other), None) => Err(Fault::UnknownCoding),
         }
+    }
+
+    /// Whether the connection may serve another request after this one.
+    pub(super) fn keeps(&self, is_1_1: bool) -> bool {
+        !self.connection_close && (is_1_1 || self.connection_keep_alive)
+    }
+
+    pub(super) fn expects(&self) -> bool {
+        self.expects
+    }
+
+    pub(super) fn takes_trailers(&self) -> bool {
+        self.takes_trailers
     }
 
     pub(super) fn asks_for_upgrade(&self) -> bool {
@@ -129,7 +157,7 @@ fn coding(value: &[u8]) -> Option<Coding> {
     Some(coding)
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     let mut number = if digits.is_empty() { None } else { Some(0_u64) };
     for &digit in digits {
         let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;

@@ -6,7 +6,7 @@ use super::Limits;
 use super::decode::Most;
 use super::fault::Fault;
 use super::field::{Facts, Length, is_barred_from_trailers};
-use super::line::{Lines, is_token, split_field};
+use super::line::{Lines, is_token, split_field, trim};
 use super::target;
 
 /// A head that has not ended yet. All places count from its first byte.
@@ -20,32 +20,55 @@ pub(super) struct HeadScan {
     facts: Facts,
 }
 
-/// A head that may go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A head that is well-formed.
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) end: usize,
     pub(super) length: Length,
     /// The request asks for an upgrade, and nothing of HTTP follows if it gets it.
     pub(super) upgrade: bool,
-    /// Where its target is, when that must be encoded.
-    pub(super) encode: Option<Range<usize>>,
+    pub(super) is_1_1: bool,
+    pub(super) method: Range<usize>,
+    pub(super) target: Range<usize>,
+    /// The target must be encoded.
+    pub(super) encode: bool,
+    pub(super) facts: Facts,
+}
+
+/// Where a field is; its value is without the blanks around it.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct RequestLine {
     is_1_1: bool,
-    encode: Option<Range<usize>>,
+    method: Range<usize>,
+    target: Range<usize>,
+    encode: bool,
     /// Where the fields begin.
     end: usize,
 }
 
 impl HeadScan {
+    /// Nothing of a head has come.
+    pub(super) fn is_new(&self) -> bool {
+        self.request.is_none() && self.blank_lines == 0 && self.lines.is_new()
+    }
+
     /// Judges what has come since the last call; `bytes` begin with the head. `None`: it has not
-    /// ended.
+    /// ended. Adds to `fields` where those of this call are.
     ///
     /// The verdict does not depend on how the bytes are split: every check looks at the text up to
     /// the same byte, whether it came at once or not.
-    pub(super) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
+    pub(super) fn scan(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        fields: &mut Vec<Field>,
+    ) -> Result<Option<Head>, Fault> {
         loop {
             let start = self.lines.start;
             let end = self.lines.text_end(bytes);
@@ -79,7 +102,11 @@ impl HeadScan {
                     end: self.lines.start,
                     length,
                     upgrade: request.is_1_1 && without_body && self.facts.asks_for_upgrade(),
-                    encode: request.encode.clone(),
+                    is_1_1: request.is_1_1,
+                    method: request.method.clone(),
+                    target: request.target.clone(),
+                    encode: request.encode,
+                    facts: self.facts,
                 }));
             }
             self.fields += 1;
@@ -87,7 +114,15 @@ impl HeadScan {
                 return Err(Fault::HeaderCount);
             }
             let (name, value) = split_field(text).ok_or(Fault::Field)?;
+            let name_end = start + name.len();
+            let blanks = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            let value_start = name_end + 1 + blanks;
+            let value = trim(value);
             self.facts.learn(name, value)?;
+            fields.push(Field {
+                name: start..name_end,
+                value: value_start..value_start + value.len(),
+            });
         }
     }
 }
@@ -163,9 +198,9 @@ fn request_line(
         version => return Err(fault_of_version(version)),
     };
     let target_start = start + method_end + 1;
-    let encode = target::look(method, target, limits.target_bytes)?
-        .then_some(target_start..target_start + target_end);
-    Ok(RequestLine { is_1_1, encode, end })
+    let encode = target::look(method, target, limits.target_bytes)?;
+    let target = target_start..target_start + target_end;
+    Ok(RequestLine { is_1_1, method: start..start + method_end, target, encode, end })
 }
 
 #[cold]

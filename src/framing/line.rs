@@ -12,6 +12,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    pub(super) fn is_new(&self) -> bool {
+        self.looked == 0
+    }
+
     /// Where the text of the current line ends, as far as it is known: at its first control byte,
     /// or with the bytes that there are.
     pub(super) fn text_end(&mut self, bytes: &[u8]) -> usize {

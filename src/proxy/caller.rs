@@ -5,20 +5,22 @@ mod http2;
 mod prefixed;
 mod seats;
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use prometheus::IntGauge;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::causes::causes;
 use crate::causes::network::is_timeout;
 use crate::drain::Drain;
-use crate::framing::{self, Fault, Framed};
+use crate::framing::{self, Broken, CallerStream, Connection, Fault};
 use crate::telemetry::metrics::{Held, Limit};
 
 use super::Proxy;
@@ -55,10 +57,7 @@ pub struct Context {
 }
 
 /// Serves a connection to its end.
-pub async fn serve<I>(stream: I, peer: Peer, context: Context)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub async fn serve(stream: CallerStream, peer: Peer, context: Context) {
     let _hold = context.drain.hold();
     match context.enter() {
         Some(place) => http(stream, peer, None, place, &context).await,
@@ -67,10 +66,7 @@ where
 }
 
 /// The same over TLS.
-pub async fn serve_tls<I>(stream: I, address: SocketAddr, tls: &Terminator, context: Context)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub async fn serve_tls(stream: TcpStream, address: SocketAddr, tls: &Terminator, context: Context) {
     let _hold = context.drain.hold();
     let Some((counted, seat)) = context.enter() else {
         // To be told so it would need the handshake, which costs more than most requests.
@@ -85,10 +81,11 @@ where
     };
     match accepted {
         Ok(Accepted { stream, peer, protocol }) => {
+            let stream = CallerStream::other(stream);
             http(stream, peer, protocol, (counted, seat), &context).await;
         }
         Err(Refused::Plain(stream)) => {
-            refuse(stream, Fault::NoTls, &Peer::Tcp(address), &context).await;
+            refuse(CallerStream::Tcp(stream), Fault::NoTls, &Peer::Tcp(address), &context).await;
         }
         Err(Refused::Late) => context.reached(Limit::Head),
         Err(Refused::Failed) => {}
@@ -96,31 +93,25 @@ where
 }
 
 /// Answers whatever comes with this fault.
-async fn refuse<I>(stream: I, fault: Fault, peer: &Peer, context: &Context)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn refuse(stream: CallerStream, fault: Fault, peer: &Peer, context: &Context) {
     let seat = context.seats.take();
     // It has no place that another could have by sending it away.
     let _busy = seat.busy();
-    let refusing = Framed::refusing(stream, fault);
-    context.note_end(Box::pin(http1::serve(refusing, peer, &seat, context)).await);
+    context.note_end(Box::pin(http1::refuse(stream, fault, peer, &seat, context)).await);
 }
 
 /// Speaks HTTP, in the version that was agreed on or that shows itself.
-async fn http<I>(
-    mut stream: I,
+async fn http(
+    mut stream: CallerStream,
     peer: Peer,
     agreed: Option<Protocol>,
     (counted, seat): (Held, Seat),
     context: &Context,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) {
     let limits = context.limits.request;
     let began = match agreed {
-        Some(Protocol::Http1) => Some(Beginning::Http1(Bytes::new())),
-        Some(Protocol::Http2) => Some(Beginning::Http2(Bytes::new())),
+        Some(Protocol::Http1) => Some(Beginning::Http1(BytesMut::new())),
+        Some(Protocol::Http2) => Some(Beginning::Http2(BytesMut::new())),
         None => tokio::select! {
             began = beginning(&mut stream, limits) => began,
             () = context.drain.stopped() => return,
@@ -128,29 +119,30 @@ async fn http<I>(
         },
     };
     // In boxes: a connection that says nothing does not carry their weight.
-    let ended = match began {
+    match began {
         Some(Beginning::Http1(read)) => {
-            let (framed, watch) = Framed::new(stream, read, limits);
-            let reader = (framed.counted(counted), watch);
-            Box::pin(http1::serve(reader, &peer, &seat, context)).await
+            let connection = Connection::new(stream, read, limits, Some(counted));
+            context.note_end(Box::pin(http1::serve(connection, &peer, &seat, context)).await);
         }
         Some(Beginning::Late) => {
-            let refusing = Framed::refusing(stream, Fault::HeadTime);
-            Box::pin(http1::serve(refusing, &peer, &seat, context)).await
+            let refused = http1::refuse(stream, Fault::HeadTime, &peer, &seat, context);
+            context.note_end(Box::pin(refused).await);
         }
         Some(Beginning::Http2(read)) => {
-            Box::pin(http2::serve(stream, read, &peer, &seat, context)).await
+            let served = http2::serve(stream, read.freeze(), &peer, &seat, context);
+            if let Err(error) = Box::pin(served).await {
+                context.note_broken(is_timeout(&error), &error);
+            }
         }
-        None => return,
-    };
-    context.note_end(ended);
+        None => {}
+    }
 }
 
 /// What a connection begins with, as far as it has been read.
 #[derive(Debug)]
 enum Beginning {
-    Http1(Bytes),
-    Http2(Bytes),
+    Http1(BytesMut),
+    Http2(BytesMut),
     /// It took too long to become clear.
     Late,
 }
@@ -169,8 +161,8 @@ async fn beginning(
         return Some(Beginning::Late);
     };
     Some(match is_http2.ok()? {
-        true => Beginning::Http2(read.freeze()),
-        false => Beginning::Http1(read.freeze()),
+        true => Beginning::Http2(read),
+        false => Beginning::Http1(read),
     })
 }
 
@@ -209,13 +201,18 @@ impl Context {
         Some((counted, self.seats.take()))
     }
 
-    fn note_end(&self, ended: hyper::Result<()>) {
+    fn note_end(&self, ended: Result<(), Broken>) {
         let Err(error) = ended else { return };
-        // Its caller did not take the answer.
-        if is_timeout(&error) {
+        let is_late = matches!(&error, Broken::Caller(error) if is_timeout(error));
+        self.note_broken(is_late, &error);
+    }
+
+    /// `is_late`: its caller did not take the answer.
+    fn note_broken(&self, is_late: bool, error: &(dyn Error + 'static)) {
+        if is_late {
             self.reached(Limit::Idle);
         }
-        debug!(error = causes(&error), "a caller's connection ended badly");
+        debug!(error = causes(error), "a caller's connection ended badly");
     }
 
     /// Counts a caller that met a limit without a request.

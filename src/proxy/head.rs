@@ -28,12 +28,12 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn new(
         route: &Route,
-        mut parts: Parts,
+        parts: Parts,
         target: PathAndQuery,
         body: &CallerBody,
     ) -> Self {
         let settings = &route.settings;
-        let upgrade = UpgradeRequest::of(&mut parts, body).map(Box::new);
+        let upgrade = UpgradeRequest::of(&parts, body).map(Box::new);
         let Parts { method, mut headers, version, .. } = parts;
         let trailers = crate::headers::takes_trailers(&headers);
         settings.strip.headers(&mut headers);

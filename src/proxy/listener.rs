@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::spawn_local;
 use tracing::warn;
 
+use crate::framing::CallerStream;
+
 use super::caller::{self, Context};
 use super::peer::Peer;
 
@@ -55,7 +57,10 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
                 Ok((stream, address))
             };
             let serve = |(stream, address), context: Context| match context.tls.clone() {
-                None => drop(spawn_local(caller::serve(stream, Peer::Tcp(address), context))),
+                None => {
+                    let stream = CallerStream::Tcp(stream);
+                    drop(spawn_local(caller::serve(stream, Peer::Tcp(address), context)));
+                }
                 Some(tls) => drop(spawn_local(async move {
                     caller::serve_tls(stream, address, &tls, context).await;
                 })),
@@ -66,8 +71,9 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
             SockRef::from(&socket).listen(BACKLOG)?;
             let listener = UnixListener::from_std(socket)?;
             let accept = async || listener.accept().await.map(|(stream, _)| stream);
-            let serve =
-                |stream, context| drop(spawn_local(caller::serve(stream, Peer::Unix, context)));
+            let serve = |stream, context| {
+                drop(spawn_local(caller::serve(CallerStream::Unix(stream), Peer::Unix, context)));
+            };
             accept_all(accept, serve, context).await;
         }
     }

@@ -8,10 +8,9 @@ use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 use http_body::Body;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use prometheus::IntCounter;
 use tokio::io::copy_bidirectional;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tokio_util::io::InspectReader;
 use tracing::debug;
@@ -19,7 +18,7 @@ use tracing::debug;
 use crate::body::replay::ReplayBody;
 use crate::causes::causes;
 use crate::drain::Drain;
-use crate::framing::CallerBody;
+use crate::framing::{CallerBody, Tunnel};
 use crate::headers::connection_options;
 use crate::upstream::pool::Lease;
 
@@ -29,13 +28,13 @@ use super::vendor_body::Flight;
 #[derive(Debug)]
 pub struct UpgradeRequest {
     protocols: HeaderValue,
-    caller: OnUpgrade,
+    caller: oneshot::Receiver<Tunnel>,
 }
 
 impl UpgradeRequest {
     /// Takes it out of a request. HTTP/2 over plain TCP is not taken for one: whoever wants
     /// that speaks it from the first byte on.
-    pub fn of(parts: &mut Parts, body: &CallerBody) -> Option<Self> {
+    pub fn of(parts: &Parts, body: &CallerBody) -> Option<Self> {
         let protocols = parts.headers.get(UPGRADE)?;
         let may = parts.version == Version::HTTP_11
             && parts.method != Method::CONNECT
@@ -43,7 +42,7 @@ impl UpgradeRequest {
             && !protocols.as_bytes().eq_ignore_ascii_case(b"h2c")
             && connection_options(&parts.headers).any(|it| it.eq_ignore_ascii_case(b"upgrade"));
         let protocols = may.then(|| protocols.clone())?;
-        Some(Self { protocols, caller: parts.extensions.remove()? })
+        Some(Self { protocols, caller: body.upgrade()? })
     }
 
     /// Both fields are of one hop, so they are said anew.
@@ -75,11 +74,11 @@ impl UpgradeRequest {
                 one_has_ended.set(one_has_ended.get() || bytes.is_empty());
             };
             let joined = async {
-                let caller = caller.await.map_err(Broken::Upgrade)?;
+                let caller = caller.await.map_err(|_| Broken::Caller)?;
                 let Some(vendor) = vendor else { return Ok((0, 0)) };
                 let up = |bytes: &[u8]| passed(&metrics.request_bytes, bytes);
                 let down = |bytes: &[u8]| passed(&metrics.response_bytes, bytes);
-                let mut caller = InspectReader::new(TokioIo::new(caller), up);
+                let mut caller = InspectReader::new(caller, up);
                 let mut vendor = InspectReader::new(vendor, down);
                 copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)
             };
@@ -110,8 +109,8 @@ pub fn set_fields(headers: &mut HeaderMap, protocols: Option<&HeaderValue>) {
 
 #[derive(Debug, thiserror::Error)]
 enum Broken {
-    #[error("a connection could not be taken over")]
-    Upgrade(#[source] hyper::Error),
+    #[error("the caller's connection could not be taken over")]
+    Caller,
     #[error("a connection broke")]
     Copy(#[source] std::io::Error),
 }

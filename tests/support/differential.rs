@@ -1,9 +1,10 @@
-//! hyper's server with and without the reader beneath it, on the same bytes: what hyper takes must
-//! come out the same, or be refused for a reason that the bytes show.
+//! hyper's server and our own on the same bytes: what hyper takes must come out the same, or be
+//! refused for a reason that the bytes show.
 //!
 //! The fuzz target and the property tests judge with this same file.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokenward::framing::{Fault, Framed, Limits, Watch};
+use tokenward::framing::{CallerBody, CallerStream, Connection, Fault, Limits, Service};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Runtime;
 
@@ -40,7 +41,7 @@ pub struct Served {
     pub fault: Option<Fault>,
 }
 
-/// Panics if the reader does to these bytes what it should not. `split` says how they are cut into
+/// Panics if our reader does to these bytes what it should not. `split` says how they are cut into
 /// pieces: 0 not at all, otherwise as a seed.
 pub fn check(bytes: &[u8], split: u64) -> Served {
     let alone = serve(bytes, 0, false);
@@ -53,7 +54,7 @@ pub fn check(bytes: &[u8], split: u64) -> Served {
     framed
 }
 
-/// Serves the bytes with hyper; with the reader beneath it, if `framed`.
+/// Serves the bytes with our own server, or with hyper.
 pub fn serve(bytes: &[u8], split: u64, framed: bool) -> Served {
     // Timers are made, but nobody waits for one.
     thread_local! {
@@ -65,25 +66,25 @@ pub fn serve(bytes: &[u8], split: u64, framed: bool) -> Served {
         let pieces =
             Pieces { rest: Bytes::copy_from_slice(bytes), seed: split, ..Pieces::default() };
         let ended = Arc::clone(&pieces.ended);
+        let served = Arc::new(Mutex::new(Served::default()));
         if framed {
-            let (framed, watch) = Framed::new(pieces, Bytes::new(), LIMITS);
-            run(framed, Some(watch), &ended)
+            let stream = CallerStream::other(pieces);
+            let connection = Connection::new(stream, BytesMut::new(), LIMITS, None);
+            let service = Ours { served: Arc::clone(&served) };
+            run(connection.serve(&service), &ended);
         } else {
-            run(pieces, None, &ended)
+            let service = service_fn(|request| see(request, Arc::clone(&served)));
+            let mut builder = http1::Builder::new();
+            let builder = builder.auto_date_header(false);
+            run(builder.serve_connection(TokioIo::new(pieces), service), &ended);
         }
+        let served = served.lock().expect("a list");
+        served.clone()
     })
 }
 
-fn run(
-    io: impl AsyncRead + AsyncWrite + Unpin,
-    watch: Option<Arc<Watch>>,
-    ended: &AtomicBool,
-) -> Served {
-    let served = Arc::new(Mutex::new(Served::default()));
-    let service = service_fn(|request| see(request, watch.clone(), Arc::clone(&served)));
-    let mut connection = pin!(
-        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(io), service)
-    );
+fn run(connection: impl Future, ended: &AtomicBool) {
+    let mut connection = pin!(connection);
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&woken));
     let mut polls = 0_u32;
@@ -95,23 +96,43 @@ fn run(
             assert!(!ended.swap(true, Ordering::Relaxed), "the connection stands still");
         }
     }
-    let served = served.lock().expect("a list");
-    served.clone()
 }
 
-async fn see(
-    request: Request<Incoming>,
-    watch: Option<Arc<Watch>>,
+struct Ours {
     served: Arc<Mutex<Served>>,
-) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let (_open, fault) = watch.as_ref().map(Watch::begin).unzip();
+}
+
+impl Service for Ours {
+    type Body = Empty<Bytes>;
+    type Busy = ();
+
+    fn busy(&self) {}
+
+    async fn answer(&self, request: Request<CallerBody>) -> Response<Empty<Bytes>> {
+        let Ok(answer) = see(request, Arc::clone(&self.served)).await;
+        answer
+    }
+
+    fn refuse(&self, fault: Fault) -> Response<Empty<Bytes>> {
+        self.served.lock().expect("a list").fault = Some(fault);
+        Response::new(Empty::new())
+    }
+
+    fn poll_leave(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+async fn see<B>(
+    request: Request<B>,
+    served: Arc<Mutex<Served>>,
+) -> Result<Response<Empty<Bytes>>, Infallible>
+where
+    B: Body<Data = Bytes, Error: Error + 'static>,
+{
     let mut answer = Response::new(Empty::new());
     // Not a success: that would begin a tunnel for CONNECT.
     *answer.status_mut() = StatusCode::NOT_FOUND;
-    if let Some(fault) = fault.flatten() {
-        served.lock().expect("a list").fault = Some(fault);
-        return Ok(answer);
-    }
     let (parts, body) = request.into_parts();
     let body = match body.collect().await {
         Ok(body) => {

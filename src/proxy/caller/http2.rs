@@ -19,10 +19,9 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-use crate::framing::{Fault, Limits};
+use crate::framing::{CallerBody, CallerStream, Fault, Limits};
 use crate::headers::NameSet;
 use crate::proxy::peer::Peer;
 use crate::proxy::reply::ReplyBody;
@@ -33,16 +32,13 @@ use super::Context;
 use super::prefixed::Prefixed;
 use super::seats::{Busy, Seat};
 
-pub(super) async fn serve<I>(
-    stream: I,
+pub(super) async fn serve(
+    stream: CallerStream,
     read: Bytes,
     peer: &Peer,
     seat: &Seat,
     context: &Context,
-) -> hyper::Result<()>
-where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+) -> hyper::Result<()> {
     let limits = context.limits.request;
     let streams = Rc::new(Streams::new());
     let service = {
@@ -53,7 +49,10 @@ where
             async move {
                 let Context { entrance, proxy, .. } = &context;
                 let answer = match as_http1(&mut request, limits) {
-                    Ok(()) => proxy.handle(*entrance, &peer, request).await,
+                    Ok(()) => {
+                        let request = request.map(CallerBody::Http2);
+                        proxy.handle(*entrance, &peer, request).await
+                    }
                     Err(fault) => proxy.refuse(*entrance, fault),
                 };
                 Ok::<_, Infallible>(answer.map(|body| Answered { body, stream }))

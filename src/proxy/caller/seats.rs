@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// The connections of one worker.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Seats {
     turns: Cell<u64>,
     /// Those that must leave and are still there.
     leaving: Cell<usize>,
+    /// Nobody stays longer than its answers.
+    are_closing: Cell<bool>,
 }
 
 /// A connection's.
@@ -84,6 +86,12 @@ impl Seats {
         count
     }
 
+    /// Everybody leaves when what they have asked for is answered.
+    pub fn close(&self) {
+        self.are_closing.set(true);
+        self.taken.borrow().iter().for_each(|place| place.waker.borrow().wake_by_ref());
+    }
+
     fn turn(&self) -> u64 {
         self.turns.set(self.turns.get() + 1);
         self.turns.get()
@@ -98,15 +106,20 @@ impl Seat {
 
     /// Completes when somebody else needs the place.
     pub async fn must_leave(&self) {
-        let place = &self.place;
-        poll_fn(|cx| {
-            if place.must_leave.get() {
-                return Poll::Ready(());
-            }
-            place.waker.borrow_mut().clone_from(cx.waker());
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|cx| self.poll(self.place.must_leave.get(), cx)).await;
+    }
+
+    /// Ready when somebody else needs the place, or nobody is to stay.
+    pub fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll(self.place.must_leave.get() || self.of.are_closing.get(), cx)
+    }
+
+    fn poll(&self, is_ready: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if is_ready {
+            return Poll::Ready(());
+        }
+        self.place.waker.borrow_mut().clone_from(cx.waker());
+        Poll::Pending
     }
 }
 

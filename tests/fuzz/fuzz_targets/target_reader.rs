@@ -1,4 +1,4 @@
-//! Requests as bytes, read with and without the reader of `framing`: nothing that hyper takes may
+//! Requests as bytes, read by `framing` and by hyper: nothing that hyper takes may
 //! change, and nothing may be refused without a reason.
 
 #![no_main]

@@ -1,0 +1,290 @@
+//! Serves a caller's connection: one request after the other, from its head to the end of its
+//! answer.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+
+use super::Limits;
+use super::answer::{Framing, Unfit, write_head};
+use super::body::{CallerBody, Http1Body};
+use super::fault::Fault;
+use super::field::Length;
+use super::link::{LINGER_BYTES, Link, Next};
+use super::request::Asked;
+use super::stream::CallerStream;
+use super::upload::Progress;
+use crate::telemetry::metrics::Held;
+
+/// Who answers the requests of a connection.
+pub trait Service {
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin;
+    /// Held while a request is under way, to the end of its answer's body.
+    type Busy;
+
+    fn busy(&self) -> Self::Busy;
+
+    fn answer(&self, request: Request<CallerBody>) -> impl Future<Output = Response<Self::Body>>;
+
+    /// Answers what could not be read as a request.
+    fn refuse(&self, fault: Fault) -> Response<Self::Body>;
+
+    /// Ready, again and again: the connection has to end as soon as its answers have.
+    fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// How a connection ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    #[error("the caller's connection broke")]
+    Caller(#[from] io::Error),
+    #[error("the answer broke off")]
+    Answer(#[source] Box<dyn Error + Send + Sync>),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+}
+
+/// A connection from its first request on.
+#[derive(Debug)]
+pub struct Connection {
+    link: Rc<Link>,
+}
+
+/// What follows an answer.
+enum After {
+    Request,
+    End,
+    Tunnel,
+}
+
+impl Connection {
+    /// `read` has been read from the stream already. `counted` lives as long as the connection, be it
+    /// as a tunnel.
+    pub fn new(
+        stream: CallerStream,
+        read: BytesMut,
+        limits: Limits,
+        counted: Option<Held>,
+    ) -> Self {
+        Self { link: Link::new(stream, read, limits, counted) }
+    }
+
+    /// Serves it to its end.
+    ///
+    /// # Errors
+    /// When it broke, or an answer did.
+    pub async fn serve<S: Service>(self, service: &S) -> Result<(), Broken> {
+        let link = &self.link;
+        loop {
+            let next = poll_fn(|cx| match service.poll_leave(cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(Next::End)),
+                Poll::Pending => link.state.borrow_mut().poll_next(cx),
+            });
+            let after = match next.await? {
+                Next::End => After::End,
+                Next::Fault(fault) => {
+                    self.refuse(service, fault).await?;
+                    After::End
+                }
+                Next::Request(request, asked) => {
+                    let _busy = service.busy();
+                    let request = request.map(|()| self.body(&asked));
+                    // In a box: a connection that waits does not carry the weight of a request.
+                    let mut exchange = Box::pin(exchange(link, service, request, asked));
+                    poll_fn(|cx| poll_attended(link, service, exchange.as_mut(), cx)).await?
+                }
+            };
+            match after {
+                After::Tunnel => return Ok(()),
+                After::End => return self.end().await,
+                After::Request => {
+                    // As a rule its body was read long before.
+                    let rest = poll_fn(|cx| poll_rest(link, service, cx)).await?;
+                    let mut state = link.state.borrow_mut();
+                    state.reading.stop();
+                    if rest == Progress::Lost || state.is_leaving {
+                        drop(state);
+                        return self.end().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers whatever the caller sends, and if it is nothing, with this fault.
+    ///
+    /// # Errors
+    /// When the connection broke before.
+    pub async fn refuse<S: Service>(&self, service: &S, fault: Fault) -> Result<(), Broken> {
+        self.link.state.borrow_mut().refuse(fault);
+        let asked = Asked {
+            is_head: false,
+            is_1_1: true,
+            keeps: false,
+            trailers: false,
+            expects: false,
+            upgrade: false,
+            length: Length::Known(0),
+        };
+        let _busy = service.busy();
+        let answer = service.refuse(fault);
+        let after = Box::pin(reply(&self.link, answer, &asked)).await;
+        self.link.state.borrow_mut().is_unfinished = true;
+        after.map(drop)
+    }
+
+    fn body(&self, asked: &Asked) -> CallerBody {
+        if asked.length == Length::Known(0) && !asked.upgrade {
+            return CallerBody::Empty;
+        }
+        let number = self.link.state.borrow().number;
+        CallerBody::Http1(Http1Body::new(self.link.clone(), number))
+    }
+
+    /// Closes the connection in good order.
+    pub async fn end(self) -> Result<(), Broken> {
+        let link = &self.link;
+        poll_fn(|cx| link.state.borrow_mut().poll_shutdown(cx)).await?;
+        let mut left = LINGER_BYTES;
+        let mut state = link.state.borrow_mut();
+        if state.is_unfinished() {
+            state.reading.stop();
+            drop(state);
+            poll_fn(|cx| link.state.borrow_mut().poll_linger(&mut left, cx)).await;
+        }
+        Ok(())
+    }
+}
+
+/// The socket ends with its task, whoever still holds a body that was read from it.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.link.state.borrow_mut().close();
+    }
+}
+
+/// Answers one request.
+async fn exchange<S: Service>(
+    link: &Link,
+    service: &S,
+    request: Request<CallerBody>,
+    asked: Asked,
+) -> Result<After, Broken> {
+    let answer = service.answer(request).await;
+    reply(link, answer, &asked).await
+}
+
+fn poll_attended<S: Service>(
+    link: &Link,
+    service: &S,
+    exchange: Pin<&mut impl Future<Output = Result<After, Broken>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<After, Broken>> {
+    let is_leaving = service.poll_leave(cx).is_ready();
+    let mut state = link.state.borrow_mut();
+    state.is_leaving |= is_leaving;
+    state.wake_with(cx);
+    drop(state);
+    link.is_attended.set(true);
+    let polled = exchange.poll(cx);
+    link.is_attended.set(false);
+    if polled.is_ready() {
+        return polled;
+    }
+    ready!(link.state.borrow_mut().poll_meanwhile(cx))?;
+    Poll::Pending
+}
+
+/// Waits for the end of a body that is still being sent on when its request has been answered.
+fn poll_rest<S: Service>(
+    link: &Link,
+    service: &S,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Progress>> {
+    let mut state = link.state.borrow_mut();
+    match state.settle_upload(cx) {
+        Progress::Wanted => {
+            state.is_leaving |= service.poll_leave(cx).is_ready();
+            state.wake_with(cx);
+            ready!(state.poll_meanwhile(cx))?;
+            Poll::Pending
+        }
+        other => Poll::Ready(Ok(other)),
+    }
+}
+
+async fn reply<B>(link: &Link, answer: Response<B>, asked: &Asked) -> Result<After, Broken>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+{
+    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let mut framing = poll_fn(|cx| {
+        let mut state = link.state.borrow_mut();
+        // What waits, if anything, is the word that lets a body come.
+        if state.output.is_full() {
+            ready!(state.poll_write(cx))?;
+        }
+        state.is_answering = true;
+        let is_lost = state.settle_upload(cx) == Progress::Lost;
+        state.is_leaving |= is_lost;
+        let keeps = !state.is_leaving;
+        Poll::Ready(Ok::<_, Broken>(write_head(&mut state.output, &answer, asked, keeps)?))
+    })
+    .await?;
+    write_body(link, &mut framing, answer.into_body()).await?;
+    poll_fn(|cx| link.state.borrow_mut().poll_write(cx)).await?;
+    let mut state = link.state.borrow_mut();
+    state.is_leaving |= framing.is_last;
+    Ok(match switches {
+        true if state.give_away() => After::Tunnel,
+        true => After::End,
+        false => After::Request,
+    })
+}
+
+async fn write_body<B>(link: &Link, framing: &mut Framing, mut body: B) -> Result<(), Broken>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+{
+    poll_fn(move |cx| {
+        loop {
+            if framing.is_ended() {
+                return Poll::Ready(Ok(()));
+            }
+            if link.state.borrow().output.is_full() {
+                ready!(link.state.borrow_mut().poll_write(cx))?;
+            }
+            // Not while its own connection is looked at: it may read the request's body.
+            let frame = Pin::new(&mut body).poll_frame(cx);
+            let mut state = link.state.borrow_mut();
+            let ended = match frame {
+                Poll::Pending => {
+                    if !state.output.is_empty() {
+                        let _ = state.poll_write(cx)?;
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    framing.write(&mut state.output, frame, body.is_end_stream())
+                }
+                Poll::Ready(None) => framing.write_end(&mut state.output),
+                Poll::Ready(Some(Err(error))) => {
+                    let _ = state.poll_write(cx)?;
+                    return Poll::Ready(Err(Broken::Answer(error.into())));
+                }
+            };
+            if let Err(unfit) = ended {
+                let _ = state.poll_write(cx)?;
+                return Poll::Ready(Err(unfit.into()));
+            }
+        }
+    })
+    .await
+}

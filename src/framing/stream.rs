@@ -1,0 +1,157 @@
+//! A caller's stream, whatever carries it: one type, so that what serves it is built once.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::telemetry::metrics::Held;
+use crate::turn;
+
+/// What can be read and written.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Duplex for I {}
+
+pub enum CallerStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// TLS.
+    Other(Box<dyn Duplex>),
+    /// It has been given away, or closed.
+    Gone,
+}
+
+impl CallerStream {
+    pub fn other(stream: impl Duplex + 'static) -> Self {
+        Self::Other(Box::new(stream))
+    }
+
+    fn duplex(&mut self) -> io::Result<Pin<&mut dyn Duplex>> {
+        match self {
+            Self::Tcp(stream) => Ok(Pin::new(stream)),
+            Self::Unix(stream) => Ok(Pin::new(stream)),
+            Self::Other(stream) => Ok(Pin::new(stream)),
+            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl fmt::Debug for CallerStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            Self::Unix(_) => "Unix",
+            Self::Other(_) => "Other",
+            Self::Gone => "Gone",
+        })
+    }
+}
+
+impl AsyncRead for CallerStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            other => other.duplex()?.poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for CallerStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            other => other.duplex()?.poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.duplex()?.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Other(stream) => stream.is_write_vectored(),
+            _ => true,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Other(stream) => Pin::new(stream).poll_flush(cx),
+            // The system holds what was written.
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.duplex()?.poll_shutdown(cx)
+    }
+}
+
+/// A caller's connection on which no HTTP is spoken any more.
+#[derive(Debug)]
+pub struct Tunnel {
+    pub(super) stream: CallerStream,
+    /// Read before, and not of HTTP.
+    pub(super) read: Bytes,
+    /// Counts the connection, as a tunnel too.
+    pub(super) _counted: Option<Held>,
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            turn::spend(buf.filled().len() - before, cx);
+            return Poll::Ready(Ok(()));
+        }
+        let amount = self.read.len().min(buf.remaining());
+        buf.put_slice(&self.read[..amount]);
+        self.read.advance(amount);
+        if self.read.is_empty() {
+            // It would keep its memory for as long as the tunnel lives.
+            self.read = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
