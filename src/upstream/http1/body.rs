@@ -17,15 +17,19 @@ pub struct AnswerBody {
     whole: Option<Bytes>,
     /// Until its end has been read.
     wire: Option<Rc<RefCell<Wire>>>,
+    /// Its head said how long it is. The length of another is nobody's business, though its end may
+    /// be here: it goes on in the form in which it came.
+    is_sized: bool,
 }
 
 impl AnswerBody {
     pub(super) fn whole(bytes: Bytes) -> Self {
-        Self { whole: Some(bytes).filter(|bytes| !bytes.is_empty()), wire: None }
+        Self { whole: Some(bytes).filter(|bytes| !bytes.is_empty()), wire: None, is_sized: true }
     }
 
     pub(super) fn on(wire: Rc<RefCell<Wire>>) -> Self {
-        Self { whole: None, wire: Some(wire) }
+        let is_sized = wire.borrow().left().is_some();
+        Self { whole: None, wire: Some(wire), is_sized }
     }
 }
 
@@ -55,6 +59,9 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if !self.is_sized {
+            return SizeHint::default();
+        }
         let known = match (&self.whole, &self.wire) {
             (Some(bytes), _) => Some(bytes.len() as u64),
             (None, Some(wire)) => wire.borrow().left(),
