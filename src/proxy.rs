@@ -291,12 +291,13 @@ async fn attempt(
     let settings = &route.settings;
     let sent = Instant::now();
     let mut unread = 0;
+    let target = inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
+    let request = head.with(&target, token);
     let (response, lease) = loop {
-        let request = || head.request(replay, token);
         let answered = if head.expects {
-            Box::pin(proceed::send(&route.upstream, request()?, replay, settings.proceed)).await
+            Box::pin(proceed::send(&route.upstream, request, replay, settings.proceed)).await
         } else {
-            route.upstream.send(request()?, || replay.moved_at()).await
+            route.upstream.send(request, replay.attempt(), || replay.moved_at()).await
         };
         match answered {
             Ok(answered) => break answered,

@@ -5,14 +5,8 @@ pub mod connect;
 mod hearing;
 pub mod http1;
 pub mod pool;
+mod request;
 pub mod tls;
 
-use std::sync::Arc;
-
-use tokio::sync::Notify;
-
 pub use answer::{AnswerBody, BrokenOff};
-
-/// Goes with a request whose body waits for it: told when the vendor says `100 Continue`.
-#[derive(Clone, Debug)]
-pub struct OnContinue(pub Arc<Notify>);
+pub use request::RequestHead;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
 use prometheus::IntGauge;
+use tokenward::upstream::RequestHead;
 use tokenward::upstream::connect::{self, Connector};
 use tokenward::upstream::pool::{self, Upstream};
 use tokenward::upstream::tls;
@@ -134,7 +135,9 @@ async fn call(connector: &Connector) {
     let gauge = || IntGauge::new("connections", "Connections.").expect("a gauge");
     let upstream = Upstream::new(connector.clone(), config, gauge(), gauge());
     let request = Request::get("/x").header("host", "a").body(Empty::<Bytes>::new());
-    let sent = upstream.send(request.expect("a request"), || None).await;
+    let (parts, body) = request.expect("a request").into_parts();
+    let head = RequestHead::of(&parts).expect("a target");
+    let sent = upstream.send(head, body, || None).await;
     assert_eq!(sent.expect("an answer").0.status(), 200);
 }
 

@@ -1,19 +1,24 @@
 //! Messages of HTTP/1 as bytes: fields, chunks, trailers.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::headers::list;
 
 /// `name: value` of every field, in their order.
 pub fn fields(out: &mut Vec<u8>, fields: &HeaderMap) {
-    let line = |(name, value): (&HeaderName, &http::HeaderValue)| name.as_str().len() + value.len();
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     out.reserve(fields.iter().map(|field| line(field) + AROUND_FIELD).sum());
     for (name, value) in fields {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        field(out, name, value);
     }
+}
+
+/// `name: value`.
+pub fn field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// In decimal digits.

@@ -3,18 +3,17 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method};
 use http_body::Body;
 
-use crate::body::replay::{Replay, ReplayBody};
 use crate::framing::CallerBody;
 use crate::token::cache::Live;
+use crate::upstream::RequestHead;
 
-use super::error::ProxyError;
 use super::kinds::Kinds;
+use super::proceed;
 use super::route::Route;
 use super::tunnel::UpgradeRequest;
-use super::{inject, proceed};
 
 #[derive(Debug)]
 pub(super) struct Head {
@@ -61,17 +60,15 @@ impl Head {
         (&self.method, self.target.path(), &self.headers)
     }
 
-    pub(super) fn request(
-        &self,
-        replay: &Replay<CallerBody>,
-        token: &Live,
-    ) -> Result<Request<ReplayBody<CallerBody>>, ProxyError> {
-        let mut request = Request::new(replay.attempt());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() =
-            inject::target(&self.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
-        *request.headers_mut() = self.headers.clone();
-        inject::headers(request.headers_mut(), &token.injection);
-        Ok(request)
+    /// The head with this token; `target` is this one, with what is injected into it.
+    pub(super) fn with<'a>(&'a self, target: &'a PathAndQuery, token: &'a Live) -> RequestHead<'a> {
+        RequestHead {
+            method: &self.method,
+            target,
+            headers: &self.headers,
+            injected: &token.injection.headers,
+            upgrades: self.upgrade.is_some(),
+            on_continue: None,
+        }
     }
 }

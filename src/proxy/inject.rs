@@ -1,29 +1,27 @@
-//! Puts a token into a request.
+//! Puts a token into the target of a request. Into its header it comes when that is written.
+
+use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
 
 use crate::vendor::injection::Injection;
 
-/// Adds the ready-made header values. What the caller sent under these names has been stripped.
-pub fn headers(map: &mut HeaderMap, injection: &Injection) {
-    for (name, value) in &injection.headers {
-        map.insert(name.clone(), value.clone());
-    }
-}
-
 /// The target with the injected query pairs at its end; untouched when there are none. `None`: it
 /// would be longer than a target can be.
-pub fn target(target: &PathAndQuery, injection: &Injection) -> Option<Uri> {
+pub fn target<'a>(
+    target: &'a PathAndQuery,
+    injection: &Injection,
+) -> Option<Cow<'a, PathAndQuery>> {
     if injection.query.is_empty() {
-        return Some(Uri::from(target.clone()));
+        return Some(Cow::Borrowed(target));
     }
     let separator = match target.query() {
         None => "?",
         Some("") => "",
         Some(_) => "&",
     };
-    Uri::from_maybe_shared(injection.query.behind(target.as_str(), separator)).ok()
+    let whole = injection.query.behind(target.as_str(), separator);
+    PathAndQuery::from_maybe_shared(whole).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

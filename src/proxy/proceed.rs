@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Response, Version};
 use http_body::Body;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ use crate::body::replay::{Replay, ReplayBody};
 use crate::framing::CallerBody;
 use crate::headers::retain;
 use crate::upstream::pool::{Lease, SendError, Upstream};
-use crate::upstream::{AnswerBody, OnContinue};
+use crate::upstream::{AnswerBody, RequestHead};
 
 /// Whether the caller waits to be told before it sends its body. HTTP/1.0 does not know the
 /// expectation (RFC 9110, 10.1.1), and there it goes no further.
@@ -35,14 +35,15 @@ pub fn is_expected(version: Version, headers: &mut HeaderMap, body: &CallerBody)
 /// When there is no answer.
 pub async fn send(
     upstream: &Upstream<ReplayBody<CallerBody>>,
-    mut request: Request<ReplayBody<CallerBody>>,
+    request: RequestHead<'_>,
     replay: &Replay<CallerBody>,
     longest: Duration,
 ) -> Result<(Response<AnswerBody>, Lease<ReplayBody<CallerBody>>), SendError> {
     let wanted = Arc::new(Notify::new());
-    request.extensions_mut().insert(OnContinue(wanted.clone()));
+    let request = RequestHead { on_continue: Some(&wanted), ..request };
+    let body = replay.attempt();
     replay.pause();
-    let mut answer = pin!(upstream.send(request, || replay.moved_at()));
+    let mut answer = pin!(upstream.send(request, body, || replay.moved_at()));
     tokio::select! {
         biased;
         answered = answer.as_mut() => return answered,

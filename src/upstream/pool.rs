@@ -19,8 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::UPGRADE;
-use http::{Request, Response};
+use http::Response;
 use http_body::Body;
 use prometheus::IntGauge;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -29,7 +28,7 @@ use crate::telemetry::metrics::Held;
 
 use super::connect::{ConnectError, Connector, Negotiated};
 use super::http1::{Connection, Failed, Outgoing, Tunnel};
-use super::{AnswerBody, BrokenOff};
+use super::{AnswerBody, BrokenOff, RequestHead};
 
 pub use http2::{Http2, Pings};
 use http2::{Sent, Stream};
@@ -145,21 +144,22 @@ where
     #[allow(clippy::manual_async_fn, reason = "an `async fn` would hold the request twice")]
     pub fn send(
         &self,
-        mut request: Request<B>,
+        head: RequestHead<'_>,
+        mut body: B,
         moved_at: impl Fn() -> Option<Instant>,
     ) -> impl Future<Output = Result<(Response<AnswerBody>, Lease<B>), SendError>> {
         async move {
             let shelf = &self.0.shelf;
             let (mut lent, mut is_reused) = loop {
-                if let Some(http2) = self.http2_for(&request) {
+                if let Some(http2) = self.http2_for(&head) {
                     // In a box: the requests of other upstreams do not carry its weight.
-                    match Box::pin(http2.send(request, &moved_at)).await? {
+                    match Box::pin(http2.send(head.with(body), &moved_at)).await? {
                         Sent::Answered(answer, stream) => {
                             return Ok((answer, Lease::Http2(stream)));
                         }
                         Sent::Http1(untouched) => {
-                            let connection;
-                            (request, connection) = *untouched;
+                            let (request, connection) = *untouched;
+                            body = request.into_body();
                             connection.into_iter().for_each(|it| shelf.give_back(it));
                         }
                     }
@@ -168,12 +168,11 @@ where
                     break (lent, true);
                 }
                 // Rare and large: in a box, it does not weigh on every request's future.
-                let upgrades = request.headers().contains_key(UPGRADE);
-                if let Some(connection) = Box::pin(self.connect(upgrades)).await? {
+                if let Some(connection) = Box::pin(self.connect(head.upgrades)).await? {
                     break (shelf.lend(connection), false);
                 }
             };
-            let mut outgoing = Outgoing::new(request);
+            let mut outgoing = Outgoing::new(head, body);
             loop {
                 let first_byte = shelf.config.first_byte;
                 let answered =
@@ -209,9 +208,9 @@ where
 
     /// The pool for this request, unless it must go over HTTP/1.1: it wants to change the protocol,
     /// or the peer has chosen so.
-    fn http2_for(&self, request: &Request<B>) -> Option<&Rc<http2::Pool<B>>> {
+    fn http2_for(&self, head: &RequestHead<'_>) -> Option<&Rc<http2::Pool<B>>> {
         let http2 = self.0.http2.as_ref()?;
-        (!http2.speaks_http1() && !request.headers().contains_key(UPGRADE)).then_some(http2)
+        (!http2.speaks_http1() && !head.upgrades).then_some(http2)
     }
 
     /// A new connection; `None`: the peer has now chosen HTTP/2.

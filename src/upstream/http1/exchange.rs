@@ -4,18 +4,16 @@ use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
-use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use crate::upstream::OnContinue;
+use crate::upstream::RequestHead;
 
 use super::upload::Upload;
 use super::wire::{Follows, Wire};
@@ -23,11 +21,10 @@ use super::{AnswerBody, Connection, Error};
 
 /// A request that is to be answered over HTTP/1.
 #[derive(Debug)]
-pub(in crate::upstream) struct Outgoing<B> {
-    method: Method,
+pub(in crate::upstream) struct Outgoing<'a, B> {
+    head: RequestHead<'a>,
     /// `None`: it has been sent, or is being sent without us.
     upload: Option<Upload<B>>,
-    on_continue: Option<Arc<Notify>>,
 }
 
 /// There is no answer on this connection.
@@ -40,14 +37,12 @@ pub(in crate::upstream) enum Failed {
     Silent,
 }
 
-impl<B> Outgoing<B>
+impl<'a, B> Outgoing<'a, B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin + 'static,
 {
-    pub(in crate::upstream) fn new(mut request: Request<B>) -> Self {
-        let on_continue = request.extensions_mut().remove::<OnContinue>().map(|it| it.0);
-        let method = request.method().clone();
-        Self { method, upload: Some(Upload::new(request)), on_continue }
+    pub(in crate::upstream) fn new(head: RequestHead<'a>, body: B) -> Self {
+        Self { upload: Some(Upload::new(&head, body)), head }
     }
 
     /// Sends it and waits for the head of the answer, for `longest` from the last moment that it
@@ -60,14 +55,15 @@ where
         moved_at: &impl Fn() -> Option<Instant>,
     ) -> Result<Response<AnswerBody>, Failed> {
         let began = Instant::now();
-        let Self { method, upload, on_continue } = self;
+        let RequestHead { method, on_continue, .. } = self.head;
+        let upload = &mut self.upload;
         wire.borrow_mut().begin();
         if is_reused && let Some(upload) = upload {
             upload.may_go_elsewhere(&wire.borrow());
         }
         let on_interim = |status| {
             if status == StatusCode::CONTINUE
-                && let Some(wanted) = &*on_continue
+                && let Some(wanted) = on_continue
             {
                 wanted.notify_one();
             }

@@ -1,11 +1,12 @@
 //! A request as bytes: its head, and how its body is delimited.
 
+use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, Request};
 use http_body::Body;
 
 use crate::framing::encode;
 use crate::headers::list;
+use crate::upstream::RequestHead;
 
 /// How the body of a request is delimited.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,46 +19,62 @@ pub(super) enum Coding {
 
 /// Writes the head. What it says about the length of the body is kept; where it says nothing, the
 /// body is asked.
-pub(super) fn head<B: Body>(out: &mut Vec<u8>, request: &mut Request<B>) -> Coding {
-    let coding = coding(request);
-    out.extend_from_slice(request.method().as_str().as_bytes());
+pub(super) fn head<B: Body>(out: &mut Vec<u8>, head: &RequestHead<'_>, body: &B) -> Coding {
+    let (coding, told) = coding(head, body);
+    out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(head.target.as_str().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    encode::fields(out, request.headers());
+    match told {
+        Told::AsItIs => encode::fields(out, head.headers),
+        Told::Without(name) => {
+            let others = head.headers.iter().filter(|(known, _)| **known != name);
+            others.for_each(|(name, value)| encode::field(out, name, value));
+        }
+        Told::Chunked => {
+            encode::fields(out, head.headers);
+            encode::field(out, &TRANSFER_ENCODING, &CHUNKED);
+        }
+        Told::Length(length) => {
+            encode::fields(out, head.headers);
+            encode::field(out, &CONTENT_LENGTH, &length.into());
+        }
+    }
+    head.injected.iter().for_each(|(name, value)| encode::field(out, name, value));
     out.extend_from_slice(b"\r\n");
     coding
 }
 
-fn coding<B: Body>(request: &mut Request<B>) -> Coding {
-    let has_body = !request.body().is_end_stream();
-    let exact = request.body().size_hint().exact();
-    let is_bare = matches!(*request.method(), Method::GET | Method::HEAD | Method::CONNECT);
-    let headers = request.headers_mut();
-    if !has_body {
-        headers.remove(TRANSFER_ENCODING);
-        return Coding::Length(0);
+/// What becomes of the fields that say how the body is delimited.
+enum Told {
+    AsItIs,
+    Without(HeaderName),
+    Chunked,
+    Length(u64),
+}
+
+fn coding<B: Body>(head: &RequestHead<'_>, body: &B) -> (Coding, Told) {
+    let headers = head.headers;
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    let chunked = headers.get(TRANSFER_ENCODING).is_some_and(is_chunked);
+    if body.is_end_stream() {
+        let told = if chunked { Told::Without(TRANSFER_ENCODING) } else { Told::AsItIs };
+        return (Coding::Length(0), told);
     }
-    if let Some(coding) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
-        let last = coding.as_bytes().rsplit(|&byte| byte == b',').next().unwrap_or_default();
-        if !last.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            headers.append(TRANSFER_ENCODING, CHUNKED);
-        }
-        headers.remove(CONTENT_LENGTH);
+    let is_bare = matches!(*head.method, Method::GET | Method::HEAD | Method::CONNECT);
+    let told = if chunked {
+        Told::Without(CONTENT_LENGTH)
     } else if let Some(length) = announced(headers) {
-        return Coding::Length(length);
-    } else if let Some(length) = exact {
-        headers.insert(CONTENT_LENGTH, length.into());
-        return Coding::Length(length);
+        return (Coding::Length(length), Told::AsItIs);
+    } else if let Some(length) = body.size_hint().exact() {
+        return (Coding::Length(length), Told::Length(length));
     } else if is_bare {
         // No body is expected there, and none is begun that nobody has announced.
-        return Coding::Length(0);
+        return (Coding::Length(0), Told::AsItIs);
     } else {
-        headers.insert(TRANSFER_ENCODING, CHUNKED);
-        headers.remove(CONTENT_LENGTH);
-    }
-    Coding::Chunks(encode::announced_trailers(headers))
+        Told::Chunked
+    };
+    (Coding::Chunks(encode::announced_trailers(headers)), told)
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
@@ -77,6 +94,7 @@ mod tests {
     use std::task::{Context, Poll};
 
     use bytes::Bytes;
+    use http::Request;
     use http_body::Frame;
     use http_body_util::{Empty, Full};
 
@@ -88,8 +106,9 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
             request.headers_mut().append(name, value.parse().expect("a value"));
         }
+        let (parts, body) = request.into_parts();
         let mut out = Vec::new();
-        let coding = head(&mut out, &mut request);
+        let coding = head(&mut out, &RequestHead::of(&parts).expect("a target"), &body);
         (String::from_utf8(out).expect("text"), coding)
     }
 

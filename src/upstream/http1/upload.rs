@@ -7,10 +7,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Request};
+use http::HeaderMap;
 use http_body::{Body, Frame};
 
 use crate::framing::encode;
+use crate::upstream::RequestHead;
 
 use super::request::{self, Coding};
 use super::wire::Wire;
@@ -37,10 +38,9 @@ impl<B> Upload<B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin,
 {
-    pub(super) fn new(mut request: Request<B>) -> Self {
+    pub(super) fn new(head: &RequestHead<'_>, body: B) -> Self {
         let mut front = FRONT.take();
-        let coding = request::head(&mut front, &mut request);
-        let body = request.into_body();
+        let coding = request::head(&mut front, head, &body);
         let body = Some(body).filter(|body| !body.is_end_stream());
         let body = body.filter(|_| coding != Coding::Length(0));
         let (written, data, back) = (0, Bytes::new(), &b""[..]);

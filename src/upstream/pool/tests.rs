@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use tokio::runtime::{Builder, LocalOptions};
 
+use http::Request;
+
 use super::*;
 use crate::upstream::connect;
 
@@ -75,7 +77,9 @@ fn upstream(port: u16, fresh: Duration) -> Upstream<Empty<Bytes>> {
 async fn call(upstream: &Upstream<Empty<Bytes>>) -> Result<Bytes, SendError> {
     let mut request = Request::new(Empty::new());
     request.headers_mut().insert("host", "localhost".parse().expect("a value"));
-    let (response, lease) = upstream.send(request, || None).await?;
+    let (parts, body) = request.into_parts();
+    let head = RequestHead::of(&parts).expect("a target");
+    let (response, lease) = upstream.send(head, body, || None).await?;
     let body = response.into_body().collect().await.map_err(SendError::Broken)?.to_bytes();
     lease.done();
     Ok(body)
