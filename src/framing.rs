@@ -9,7 +9,7 @@
 mod answer;
 mod body;
 mod chunks;
-mod clock;
+pub mod clock;
 mod connection;
 pub mod decode;
 pub mod encode;

@@ -266,7 +266,7 @@ impl Proxy {
         if let Some(upgrade) = upgrade.filter(|_| switches) {
             tunnel::set_fields(response.headers_mut(), protocols.as_ref());
             let drain = self.drain.clone();
-            upgrade.establish(&mut response, lease, flight, settings.times.idle, drain);
+            upgrade.establish(lease, flight, settings.times.idle, drain);
             return response.map(|_| ReplyBody::Own(None));
         }
         // Seeing a body that has ended, hyper would take the length out.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
+use prometheus::IntGauge;
 use tokenward::upstream::connect::{self, Connector};
+use tokenward::upstream::pool::{self, Upstream};
 use tokenward::upstream::tls;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_blocking;
@@ -121,10 +123,19 @@ async fn a_session_of_one_thread_is_resumed_by_another() {
 
 /// On a connection of its own. With the answer come the tickets.
 async fn call(connector: &Connector) {
-    let mut connection = connector.connect::<Empty<Bytes>>().await.expect("a connection");
-    let request = Request::get("/x").header("host", "a").body(Empty::new()).expect("a request");
-    let answer = connection.sender.send_request(request).await.expect("an answer");
-    assert_eq!(answer.status(), 200);
+    let second = Duration::from_secs(1);
+    let config = pool::Config {
+        first_byte: 15 * second,
+        idle: second,
+        fresh: second,
+        most_idle: 0,
+        http2: None,
+    };
+    let gauge = || IntGauge::new("connections", "Connections.").expect("a gauge");
+    let upstream = Upstream::new(connector.clone(), config, gauge(), gauge());
+    let request = Request::get("/x").header("host", "a").body(Empty::<Bytes>::new());
+    let sent = upstream.send(request.expect("a request"), || None).await;
+    assert_eq!(sent.expect("an answer").0.status(), 200);
 }
 
 /// How many handshakes were full, and how many resumed a session.

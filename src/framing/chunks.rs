@@ -33,8 +33,9 @@ impl Chunks {
     pub(super) const START: Self = Self::Size { size: 0, digits: 0 };
 
     /// Walks on from `at`, up to the first data or the end of it all. `padded`: there may be blanks
-    /// after a size.
+    /// after a size, and long extensions.
     pub(super) fn walk(&mut self, bytes: &[u8], mut at: usize, padded: bool) -> Walked {
+        let longest = if padded { MAX_PADDED } else { MAX_EXTENSION };
         while let Some(&byte) = bytes.get(at) {
             *self = match *self {
                 Self::Data { left } => {
@@ -55,16 +56,14 @@ impl Chunks {
                     _ => return Walked::Fault(at, Fault::ChunkSize),
                 },
                 Self::Padding { size, bytes } => match byte {
-                    b' ' | b'\t' if bytes < MAX_EXTENSION => {
-                        Self::Padding { size, bytes: bytes + 1 }
-                    }
+                    b' ' | b'\t' if bytes < longest => Self::Padding { size, bytes: bytes + 1 },
                     b';' => Self::Extension { size, bytes },
                     b'\r' => Self::SizeEnd { size },
                     _ => return Walked::Fault(at, Fault::ChunkSize),
                 },
                 Self::Extension { size, bytes } => match byte {
                     b'\r' => Self::SizeEnd { size },
-                    b'\t' | b' '..=b'~' | 0x80.. if bytes < MAX_EXTENSION => {
+                    b'\t' | b' '..=b'~' | 0x80.. if bytes < longest => {
                         Self::Extension { size, bytes: bytes + 1 }
                     }
                     _ => return Walked::Fault(at, Fault::ChunkSize),
@@ -97,6 +96,8 @@ fn hex(byte: u8) -> Option<u8> {
 const MAX_DIGITS: u8 = 16;
 /// Nobody uses extensions, and most receivers drop them unread.
 const MAX_EXTENSION: u16 = 256;
+/// Where blanks are taken, so is this.
+const MAX_PADDED: u16 = 16 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Most waits end long before their time is up. A timer is therefore not moved with each of them:
 /// it fires when the time of an earlier wait would have been up, and is set anew then.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub struct Clock {
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Who is woken when the timer fires.
@@ -20,17 +20,22 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.since = None;
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// What it measures began at this time.
+    pub fn start_at(&mut self, since: Instant) {
+        self.since = Some(since);
     }
 
     /// Starts the clock where it stands still. Ready, again and again until it is stopped: it has
     /// run for `limit`.
-    pub(super) fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         // A time that no clock can show never comes.
         let Some(end) = since.checked_add(limit) else { return Poll::Pending };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use crate::body::replay::{Replay, ReplayBody};
 use crate::framing::CallerBody;
 use crate::headers::retain;
-use crate::upstream::AnswerBody;
 use crate::upstream::pool::{Lease, SendError, Upstream};
+use crate::upstream::{AnswerBody, OnContinue};
 
 /// Whether the caller waits to be told before it sends its body. HTTP/1.0 does not know the
 /// expectation (RFC 9110, 10.1.1), and there it goes no further.
@@ -40,12 +40,7 @@ pub async fn send(
     longest: Duration,
 ) -> Result<(Response<AnswerBody>, Lease<ReplayBody<CallerBody>>), SendError> {
     let wanted = Arc::new(Notify::new());
-    let tell = wanted.clone();
-    hyper::ext::on_informational(&mut request, move |answer| {
-        if answer.status() == StatusCode::CONTINUE {
-            tell.notify_one();
-        }
-    });
+    request.extensions_mut().insert(OnContinue(wanted.clone()));
     replay.pause();
     let mut answer = pin!(upstream.send(request, || replay.moved_at()));
     tokio::select! {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, Version};
+use http::{HeaderMap, Method, Version};
 use http_body::Body;
-use hyper_util::rt::TokioIo;
 use prometheus::IntCounter;
 use tokio::io::copy_bidirectional;
 use tokio::sync::oneshot;
@@ -53,15 +52,14 @@ impl UpgradeRequest {
 
     /// Joins the two connections as soon as each has said its last word of HTTP. They may be silent
     /// for as long as they like; when one side has ended, the other may be for `idle`.
-    pub fn establish<B>(
+    pub fn establish(
         self,
-        response: &mut Response<B>,
         lease: Option<Lease<ReplayBody<CallerBody>>>,
         flight: Flight,
         idle: Duration,
         drain: Drain,
     ) {
-        let vendor = hyper::upgrade::on(response);
+        let vendor = lease.as_ref().and_then(Lease::tunnel);
         let caller = self.caller;
         // Now, for the connection's own hold ends with its HTTP, perhaps before this task begins.
         let hold = drain.hold();
@@ -76,13 +74,12 @@ impl UpgradeRequest {
                 one_has_ended.set(one_has_ended.get() || bytes.is_empty());
             };
             let joined = async {
-                let caller = async { caller.await.map_err(|_| Broken::Caller) };
-                let vendor = async { vendor.await.map_err(Broken::Vendor) };
-                let (caller, vendor) = tokio::try_join!(caller, vendor)?;
+                let caller = caller.await.map_err(|_| Broken::Caller)?;
+                let Some(vendor) = vendor else { return Ok((0, 0)) };
                 let up = |bytes: &[u8]| passed(&metrics.request_bytes, bytes);
                 let down = |bytes: &[u8]| passed(&metrics.response_bytes, bytes);
                 let mut caller = InspectReader::new(caller, up);
-                let mut vendor = InspectReader::new(TokioIo::new(vendor), down);
+                let mut vendor = InspectReader::new(vendor, down);
                 copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)
             };
             let forgotten = async {
@@ -114,8 +111,6 @@ pub fn set_fields(headers: &mut HeaderMap, protocols: Option<&HeaderValue>) {
 enum Broken {
     #[error("the caller's connection could not be taken over")]
     Caller,
-    #[error("the vendor's connection could not be taken over")]
-    Vendor(#[source] hyper::Error),
     #[error("a connection broke")]
     Copy(#[source] std::io::Error),
 }

@@ -15,8 +15,8 @@ use crate::body::replay::{Replay, ReplayBody};
 use crate::framing::CallerBody;
 use crate::headers::connection_options;
 use crate::telemetry::metrics::{Held, Limit, RequestMetrics};
-use crate::upstream::AnswerBody;
 use crate::upstream::pool::Lease;
+use crate::upstream::{AnswerBody, BrokenOff};
 
 /// When it has ended its connection goes back to the pool; when it is dropped before, the
 /// connection is closed.
@@ -64,7 +64,7 @@ struct Clock {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyError {
     #[error("the upstream's answer broke off")]
-    Upstream(#[from] hyper::Error),
+    Upstream(#[from] BrokenOff),
     #[error("the upstream gave its answer up")]
     BrokenOff,
     #[error("the upstream's answer stood still for {}", humantime::format_duration(*.0))]

@@ -1,19 +1,16 @@
-//! New connections: name, TCP, TLS, HTTP/1.1; of HTTP/2 only that it was chosen.
+//! New connections: name, TCP, TLS, and which version of HTTP was chosen.
 
 mod error;
 mod race;
 
+use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body::Body;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,6 +19,7 @@ use crate::causes::network::Peer;
 use crate::causes::tls;
 
 use super::hearing::Hearing;
+use super::http1::Connection;
 
 pub use error::ConnectError;
 use race::{interleave, race};
@@ -54,28 +52,13 @@ pub struct Connector {
 
 /// What the peer has chosen of the two versions that were offered.
 #[derive(Debug)]
-pub(super) enum Negotiated<B> {
-    Http1(Connection<B>),
+pub(super) enum Negotiated {
+    Http1(Connection),
     Http2(Box<Tls>),
 }
 
 /// A connection on which no HTTP has been said yet.
 pub(super) type Tls = TlsStream<Hearing<TcpStream>>;
-
-/// A connection and the task that drives it.
-#[derive(Debug)]
-pub struct Connection<B> {
-    pub sender: SendRequest<B>,
-    pub driver: Driver,
-}
-
-/// Dropped while it is idle, a connection ends in good order; dropped in use, at once, whatever is
-/// under way: a peer that has stopped reading shall not hold it open.
-#[derive(Debug)]
-pub struct Driver {
-    task: JoinHandle<()>,
-    pub in_use: bool,
-}
 
 impl Connector {
     /// # Errors
@@ -95,22 +78,15 @@ impl Connector {
         Ok(Self { peer: Arc::new(Peer { name, host, port }), tls, either, timeout })
     }
 
-    /// A connection of HTTP/1.1 whose driver runs as a task of this worker.
+    /// A connection of HTTP/1.1.
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn connect<B>(&self) -> Result<Connection<B>, ConnectError>
-    where
-        B: Body + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn connect(&self) -> Result<Connection, ConnectError> {
         let deadline = Instant::now() + self.timeout;
         match &self.tls {
-            None => handshake(&self.peer, self.heard(deadline).await?).await,
-            Some((connector, name)) => {
-                handshake(&self.peer, self.tls(connector, name, deadline).await?).await
-            }
+            None => Ok(Connection::plain(self.heard(deadline).await?)),
+            Some((tls, name)) => self.tls(tls, name, deadline).await.map(Connection::tls),
         }
     }
 
@@ -118,19 +94,14 @@ impl Connector {
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub(super) async fn negotiate<B>(&self) -> Result<Negotiated<B>, ConnectError>
-    where
-        B: Body + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub(super) async fn negotiate(&self) -> Result<Negotiated, ConnectError> {
         let (Some(either), Some((_, name))) = (&self.either, &self.tls) else {
             return self.connect().await.map(Negotiated::Http1);
         };
         let tls = self.tls(either, name, Instant::now() + self.timeout).await?;
         match tls.get_ref().1.alpn_protocol() {
             Some(H2) => Ok(Negotiated::Http2(Box::new(tls))),
-            _ => handshake(&self.peer, tls).await.map(Negotiated::Http1),
+            _ => Ok(Negotiated::Http1(Connection::tls(tls))),
         }
     }
 
@@ -141,7 +112,7 @@ impl Connector {
 
     /// In TLS 1.3 a peer that turns down our certificate says so only when the handshake is over
     /// for us: the first answer on a new connection fails with that.
-    pub fn turned_down(&self, error: &hyper::Error) -> Option<ConnectError> {
+    pub fn turned_down(&self, error: &(dyn Error + 'static)) -> Option<ConnectError> {
         tls::turned_down(error).then(|| ConnectError::tls(&self.peer, error))
     }
 
@@ -186,14 +157,6 @@ impl Connector {
     }
 }
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if self.in_use {
-            self.task.abort();
-        }
-    }
-}
-
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { peer, timeout, tls, either } = self;
@@ -209,34 +172,9 @@ fn offering(tls: &Arc<rustls::ClientConfig>, protocols: &[&[u8]]) -> TlsConnecto
     TlsConnector::from(Arc::new(tls))
 }
 
-async fn handshake<B, I>(peer: &Arc<Peer>, io: I) -> Result<Connection<B>, ConnectError>
-where
-    B: Body + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(MOST_HEADERS)
-        .handshake(TokioIo::new(io))
-        .await
-        .map_err(|source| ConnectError::Handshake { peer: peer.clone(), source })?;
-    let task = tokio::task::spawn_local(async move {
-        // Whoever waits for an answer on it is told of its end, too.
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "an upstream connection ended");
-        }
-    });
-    Ok(Connection { sender, driver: Driver { task, in_use: false } })
-}
-
 /// As ALPN names them.
 const H1: &[u8] = b"http/1.1";
 const H2: &[u8] = b"h2";
-
-/// In an answer's head. More than hyper's 100 cost an allocation for each answer, fewer would cost
-/// whole answers.
-const MOST_HEADERS: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! A stream whose peer is heard out.
 //!
 //! A server that refuses an upload may answer and close while it is still being sent. The next
-//! write fails then, although the answer is here. hyper gives up at such a failure, so it does not
-//! get to see it: what can no longer be written is dropped, and what is there is read, to the end
-//! or the error that is behind it.
+//! write fails then, although the answer is here. Whoever writes does not get to see such a failure:
+//! what can no longer be written is dropped, and what is there is read, to the end or the error that
+//! is behind it.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -20,17 +20,38 @@ pub(super) struct Hearing<I> {
     is_deaf: bool,
     /// All that the peer had to say has been read.
     has_ended: bool,
+    /// Bytes that the peer's side of the network has taken.
+    sent: u64,
 }
 
 impl<I> Hearing<I> {
     pub(super) fn new(inner: I) -> Self {
-        Self { inner, is_deaf: false, has_ended: false }
+        Self { inner, is_deaf: false, has_ended: false, sent: 0 }
+    }
+
+    pub(super) fn get_ref(&self) -> &I {
+        &self.inner
+    }
+
+    /// The peer takes nothing any more, and this is how many bytes it has taken before; `None`: it
+    /// takes more.
+    pub(super) fn deaf_after(&self) -> Option<u64> {
+        self.is_deaf.then_some(self.sent)
+    }
+
+    /// Bytes that have been sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     fn written(&mut self, written: io::Result<usize>, length: usize) -> io::Result<usize> {
         match written {
             Err(error) if !self.has_ended && has_gone(&error) => {
                 self.is_deaf = true;
+                Ok(length)
+            }
+            Ok(length) => {
+                self.sent += length as u64;
                 Ok(length)
             }
             other => other,

@@ -4,31 +4,32 @@
 //!   not needed grow old and go.
 //! - A connection comes back only when its answer's body has ended; one that is dropped earlier is
 //!   closed, never reused half-read.
-//! - A request that hyper hands back unsent (the connection had closed before a byte was written)
-//!   goes to another connection. Nothing else is ever sent twice here.
+//! - A request of which not a byte could be sent on a connection that had been used before (it had
+//!   closed meanwhile) goes to another. Nothing else is ever sent twice here.
 //!
 //! This is so of HTTP/1.1; `http2` has rules of its own.
 
 mod http2;
 
 use std::cell::RefCell;
-use std::pin::{Pin, pin};
+use std::error::Error;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::UPGRADE;
-
 use http::{Request, Response};
 use http_body::Body;
 use prometheus::IntGauge;
-use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::telemetry::metrics::Held;
 
-use super::AnswerBody;
-use super::connect::{ConnectError, Connection, Connector, Negotiated};
+use super::connect::{ConnectError, Connector, Negotiated};
+use super::http1::{Connection, Failed, Outgoing, Tunnel};
+use super::{AnswerBody, BrokenOff};
 
 pub use http2::{Http2, Pings};
 use http2::{Sent, Stream};
@@ -56,16 +57,22 @@ pub struct Upstream<B: 'static>(Rc<Inner<B>>);
 #[derive(Debug)]
 struct Inner<B: 'static> {
     connector: Connector,
-    config: Config,
     http2: Option<Rc<http2::Pool<B>>>,
-    idle: RefCell<Vec<Idle<B>>>,
+    shelf: Rc<Shelf>,
+}
+
+/// The connections of HTTP/1 that nobody uses.
+#[derive(Debug)]
+struct Shelf {
+    config: Config,
+    idle: RefCell<Vec<Idle>>,
     active_gauge: IntGauge,
     idle_gauge: IntGauge,
 }
 
 #[derive(Debug)]
-struct Idle<B> {
-    connection: Connection<B>,
+struct Idle {
+    connection: Connection,
     since: Instant,
     _counted: Held,
 }
@@ -74,15 +81,15 @@ struct Idle<B> {
 /// dropping it ends at once whatever is still being sent or read.
 #[derive(Debug)]
 pub enum Lease<B: 'static> {
-    Http1(Lent<B>),
+    Http1(Lent),
     Http2(Stream<B>),
 }
 
 /// A connection that carries one request.
 #[derive(Debug)]
-pub struct Lent<B: 'static> {
-    upstream: Rc<Inner<B>>,
-    connection: Connection<B>,
+pub struct Lent {
+    shelf: Rc<Shelf>,
+    connection: Connection,
     _counted: Held,
 }
 
@@ -93,12 +100,12 @@ pub enum SendError {
     #[error(transparent)]
     Connect(Arc<ConnectError>),
     #[error("the upstream closed the connection, or sent what is no HTTP")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] BrokenOff),
     #[error("the upstream's answer is in a transfer coding that nobody had asked for")]
     Coding,
     /// The upstream says that it has read nothing of the request, which may be sent again.
     #[error("the upstream took no more requests on this connection")]
-    Unread(#[source] hyper::Error),
+    Unread(#[source] BrokenOff),
     /// Nothing was sent, and the request may be sent again.
     #[error("the upstream closed each new connection at once, or changed its version of HTTP")]
     Changed,
@@ -112,9 +119,7 @@ pub enum SendError {
 
 impl<B> Upstream<B>
 where
-    B: Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
     pub fn new(
         connector: Connector,
@@ -127,7 +132,8 @@ where
             http2::Pool::new(connector.clone(), config.clone(), http2, gauges)
         });
         let idle = RefCell::default();
-        Self(Rc::new(Inner { connector, config, http2, idle, active_gauge, idle_gauge }))
+        let shelf = Rc::new(Shelf { config, idle, active_gauge, idle_gauge });
+        Self(Rc::new(Inner { connector, http2, shelf }))
     }
 
     /// Sends a request and waits for the head of its answer. `moved_at` tells when its body last
@@ -143,7 +149,8 @@ where
         moved_at: impl Fn() -> Option<Instant>,
     ) -> impl Future<Output = Result<(Response<AnswerBody>, Lease<B>), SendError>> {
         async move {
-            loop {
+            let shelf = &self.0.shelf;
+            let (mut lent, mut is_reused) = loop {
                 if let Some(http2) = self.http2_for(&request) {
                     // In a box: the requests of other upstreams do not carry its weight.
                     match Box::pin(http2.send(request, &moved_at)).await? {
@@ -153,45 +160,50 @@ where
                         Sent::Http1(untouched) => {
                             let connection;
                             (request, connection) = *untouched;
-                            connection.into_iter().for_each(|it| Inner::give_back(&self.0, it));
+                            connection.into_iter().for_each(|it| shelf.give_back(it));
                         }
                     }
                 }
-                self.look_at_sockets().await;
-                let (mut lent, reused) = match self.checkout() {
-                    Some(connection) => (self.lend(connection), true),
-                    // Rare and large: in a box, it does not weigh on every request's future.
-                    None => {
-                        match Box::pin(self.connect(request.headers().contains_key(UPGRADE)))
-                            .await?
-                        {
-                            Some(connection) => (self.lend(connection), false),
-                            None => continue,
-                        }
+                if let Some(lent) = shelf.checkout() {
+                    break (lent, true);
+                }
+                // Rare and large: in a box, it does not weigh on every request's future.
+                let upgrades = request.headers().contains_key(UPGRADE);
+                if let Some(connection) = Box::pin(self.connect(upgrades)).await? {
+                    break (shelf.lend(connection), false);
+                }
+            };
+            let mut outgoing = Outgoing::new(request);
+            loop {
+                let first_byte = shelf.config.first_byte;
+                let answered =
+                    outgoing.answered(&lent.connection, is_reused, first_byte, &moved_at);
+                match answered.await {
+                    Ok(answer) => return Ok((answer.map(AnswerBody::Http1), Lease::Http1(lent))),
+                    Err(Failed::Silent) => return Err(SendError::Silent(first_byte)),
+                    Err(Failed::Broken(error)) => return Err(self.broken(error.into(), is_reused)),
+                    Err(Failed::Unsent) => {
+                        let other = shelf.checkout();
+                        is_reused = other.is_some();
+                        lent = match other {
+                            Some(lent) => lent,
+                            None => shelf.lend(Box::pin(self.0.connector.connect()).await?),
+                        };
                     }
-                };
-                let mut answer = pin!(lent.connection.sender.try_send_request(request));
-                match in_time(answer.as_mut(), self.0.config.first_byte, &moved_at).await? {
-                    Ok(response) => return Ok((response, Lease::Http1(lent))),
-                    Err(mut error) => match error.take_message() {
-                        Some(unsent) if reused => request = unsent,
-                        _ => return Err(self.broken(error.into_error(), reused)),
-                    },
                 }
             }
         }
     }
 
-    fn broken(&self, error: hyper::Error, reused: bool) -> SendError {
-        let turned_down = if reused { None } else { self.0.connector.turned_down(&error) };
+    fn broken(&self, error: BrokenOff, is_reused: bool) -> SendError {
+        let turned_down = if is_reused { None } else { self.0.connector.turned_down(&error) };
         turned_down.map_or(SendError::Broken(error), SendError::from)
     }
 
     /// Closes connections that have lain unused for too long. Called from time to time, so that an
     /// idle gateway holds no dead connections.
     pub fn sweep(&self) {
-        let now = Instant::now();
-        self.0.idle.borrow_mut().retain(|idle| idle.is_usable(now, self.0.config.idle));
+        self.0.shelf.sweep();
         self.0.http2.iter().for_each(|http2| http2.sweep());
     }
 
@@ -203,7 +215,7 @@ where
     }
 
     /// A new connection; `None`: the peer has now chosen HTTP/2.
-    async fn connect(&self, upgrades: bool) -> Result<Option<Connection<B>>, SendError> {
+    async fn connect(&self, upgrades: bool) -> Result<Option<Connection>, SendError> {
         let Inner { connector, http2, .. } = &*self.0;
         let Some(http2) = http2.as_ref().filter(|_| !upgrades) else {
             return Ok(Some(connector.connect().await?));
@@ -216,33 +228,6 @@ where
             }
         }
     }
-
-    /// The peer may have closed a connection that has lain for a while, with its goodbye still in
-    /// the socket. Two turns of the runtime bring it to the connection's task, so that no request is
-    /// written into it. On a busy upstream the last connection is fresh, and this costs nothing.
-    async fn look_at_sockets(&self) {
-        let last_used = self.0.idle.borrow().last().map(|idle| idle.since);
-        if last_used.is_some_and(|since| since.elapsed() >= self.0.config.fresh) {
-            yield_now().await;
-            yield_now().await;
-        }
-    }
-
-    fn checkout(&self) -> Option<Connection<B>> {
-        let now = Instant::now();
-        let mut idle = self.0.idle.borrow_mut();
-        while let Some(candidate) = idle.pop() {
-            if candidate.is_usable(now, self.0.config.idle) {
-                return Some(candidate.connection);
-            }
-        }
-        None
-    }
-
-    fn lend(&self, mut connection: Connection<B>) -> Lent<B> {
-        connection.driver.in_use = true;
-        Lent { upstream: self.0.clone(), connection, _counted: Held::new(&self.0.active_gauge) }
-    }
 }
 
 impl<B> Clone for Upstream<B> {
@@ -251,11 +236,46 @@ impl<B> Clone for Upstream<B> {
     }
 }
 
-// === impl Idle ===
+// === impl Shelf ===
 
-impl<B> Idle<B> {
-    fn is_usable(&self, now: Instant, longest: Duration) -> bool {
-        self.connection.sender.is_ready() && now - self.since < longest
+impl Shelf {
+    /// The connection that was used last, if the peer has not left it. The peer's goodbye may lie in
+    /// the socket of one that has lain for a while: that one is asked. On a busy upstream the last
+    /// connection is fresh, and what the runtime knows is enough.
+    fn checkout(self: &Rc<Self>) -> Option<Lent> {
+        let now = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { connection, since, .. }) = idle.pop() {
+            let rested = now - since;
+            if rested < self.config.idle && connection.is_quiet(rested >= self.config.fresh) {
+                return Some(self.lend(connection));
+            }
+            connection.part();
+        }
+        None
+    }
+
+    fn lend(self: &Rc<Self>, connection: Connection) -> Lent {
+        Lent { shelf: self.clone(), connection, _counted: Held::new(&self.active_gauge) }
+    }
+
+    fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.config.most_idle {
+            let counted = Held::new(&self.idle_gauge);
+            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
+        } else {
+            connection.part();
+        }
+    }
+
+    fn sweep(&self) {
+        let now = Instant::now();
+        let has_gone = |idle: &mut Idle| {
+            now - idle.since >= self.config.idle || !idle.connection.is_quiet(false)
+        };
+        let gone = self.idle.borrow_mut().extract_if(.., has_gone).collect::<Vec<_>>();
+        gone.into_iter().for_each(|idle| idle.connection.part());
     }
 }
 
@@ -270,37 +290,33 @@ impl<B: 'static> Lease<B> {
         }
     }
 
+    /// The connection, when the peer has switched to another protocol on it.
+    pub fn tunnel(&self) -> Option<Tunnel> {
+        match self {
+            Self::Http1(lent) => Some(lent.connection.tunnel()),
+            Self::Http2(_) => None,
+        }
+    }
+
     /// Whether an answer's body knows of itself when it has ended.
     pub fn is_stream(&self) -> bool {
         matches!(self, Self::Http2(_))
     }
 }
 
-impl<B: 'static> Lent<B> {
+impl Lent {
     fn done(self) {
-        let Self { upstream, mut connection, _counted } = self;
-        if connection.sender.is_ready() {
-            Inner::give_back(&upstream, connection);
-        } else if !connection.sender.is_closed() {
-            // The driver has not come round yet, or the end of the request is on its way.
+        let Self { shelf, connection, _counted } = self;
+        if connection.is_reusable() {
+            shelf.give_back(connection);
+        } else if connection.is_sending() {
+            // The end of the request is on its way.
             tokio::task::spawn_local(async move {
-                if let Ok(Ok(())) = timeout(LAST_BYTES, connection.sender.ready()).await {
-                    Inner::give_back(&upstream, connection);
+                let sent = timeout(LAST_BYTES, connection.has_sent()).await;
+                if sent.is_ok() && connection.is_reusable() {
+                    shelf.give_back(connection);
                 }
             });
-        }
-    }
-}
-
-// === impl Inner ===
-
-impl<B> Inner<B> {
-    fn give_back(this: &Rc<Self>, mut connection: Connection<B>) {
-        connection.driver.in_use = false;
-        let mut idle = this.idle.borrow_mut();
-        if idle.len() < this.config.most_idle {
-            let counted = Held::new(&this.idle_gauge);
-            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
         }
     }
 }

@@ -12,11 +12,13 @@ mod upload;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::error::Error;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::Authority;
 use http::{Request, Response, Version};
 use http_body::Body;
@@ -25,8 +27,8 @@ use tokio::sync::oneshot;
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{Instant, timeout};
 
-use crate::upstream::AnswerBody;
 use crate::upstream::connect::{self, ConnectError, Connector, Negotiated};
+use crate::upstream::{AnswerBody, http1};
 
 use super::{Config, SendError, in_time};
 use connection::{Connection, MOST_STREAMS};
@@ -87,7 +89,7 @@ struct State<B: 'static> {
 enum Turn<B: 'static> {
     Stream(Stream<B>),
     /// The peer speaks HTTP/1.1; one of those who wait gets the connection that has shown it.
-    Http1(Option<connect::Connection<B>>),
+    Http1(Option<http1::Connection>),
     Failed(Arc<ConnectError>),
 }
 
@@ -96,16 +98,14 @@ enum Turn<B: 'static> {
 pub(super) enum Sent<B: 'static> {
     Answered(Response<AnswerBody>, Stream<B>),
     /// Untouched: the peer speaks HTTP/1.1.
-    Http1(Box<(Request<B>, Option<connect::Connection<B>>)>),
+    Http1(Box<(Request<B>, Option<http1::Connection>)>),
 }
 
 // === impl Pool ===
 
 impl<B> Pool<B>
 where
-    B: Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
     pub(super) fn new(
         connector: Connector,
@@ -171,7 +171,7 @@ where
                 Ok(mut response) => {
                     connection.answered();
                     *response.version_mut() = Version::HTTP_11;
-                    return Ok(Sent::Answered(response, stream));
+                    return Ok(Sent::Answered(response.map(AnswerBody::Http2), stream));
                 }
                 Err(error) => error,
             };
@@ -199,13 +199,13 @@ where
         Err(match request::unread(&error) {
             Some(Unread::Refused) => {
                 connection.refused();
-                SendError::Unread(error)
+                SendError::Unread(error.into())
             }
             Some(Unread::GoneAway) => {
                 connection.retire();
-                SendError::Unread(error)
+                SendError::Unread(error.into())
             }
-            None => turned_down().map_or(SendError::Broken(error), SendError::from),
+            None => turned_down().map_or_else(|| SendError::Broken(error.into()), SendError::from),
         })
     }
 

@@ -90,8 +90,8 @@ fn p10_a_connection_that_was_closed_meanwhile_is_not_the_callers_problem() {
         for number in 0..50 {
             let body = call(&upstream).await;
             assert_eq!(body.unwrap_or_else(|error| panic!("call {number}: {error}")), "ok");
-            while upstream.0.idle.borrow().is_empty() {
-                yield_now().await;
+            while upstream.0.shelf.idle.borrow().is_empty() {
+                tokio::task::yield_now().await;
             }
             server.close();
         }

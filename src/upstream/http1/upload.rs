@@ -1,0 +1,210 @@
+//! A request on its way to the vendor.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error as StdError;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, Request};
+use http_body::{Body, Frame};
+
+use crate::framing::encode;
+
+use super::request::{self, Coding};
+use super::wire::Wire;
+use super::{Error, Failed};
+
+/// What is to be written of a request. It knows nothing of the connection that takes it.
+#[derive(Debug)]
+pub(super) struct Upload<B> {
+    /// `None`: all of it has been taken.
+    body: Option<B>,
+    coding: Coding,
+    /// Written next: first what is small, then what is not, then the end of a chunk.
+    front: Vec<u8>,
+    written: usize,
+    data: Bytes,
+    back: &'static [u8],
+    /// TLS may hold what it has been given.
+    is_flushed: bool,
+    /// Nothing has left yet, and what the connection had sent before.
+    unsent: Option<u64>,
+}
+
+impl<B> Upload<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin,
+{
+    pub(super) fn new(mut request: Request<B>) -> Self {
+        let mut front = FRONT.take();
+        let coding = request::head(&mut front, &mut request);
+        let body = request.into_body();
+        let body = Some(body).filter(|body| !body.is_end_stream());
+        let body = body.filter(|_| coding != Coding::Length(0));
+        let (written, data, back) = (0, Bytes::new(), &b""[..]);
+        Self { body, coding, front, written, data, back, is_flushed: true, unsent: None }
+    }
+
+    /// Where nothing can be sent any more, the request is not to be lost: it may go elsewhere.
+    pub(super) fn may_go_elsewhere(&mut self, wire: &Wire) {
+        self.unsent = Some(wire.io.sent());
+    }
+
+    /// Writes the whole, as far as the body is there.
+    pub(super) fn poll(
+        &mut self,
+        wire: &RefCell<Wire>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failed>> {
+        loop {
+            let gathered = self.poll_gather(cx)?;
+            if self.is_written() {
+                return gathered.map(Ok);
+            }
+            ready!(self.poll_write(wire, cx))?;
+        }
+    }
+
+    /// Takes of the body what one write may carry. Ready: that is enough, or the body has ended.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.front.len() < SMALL && self.data.is_empty() {
+            let Some(body) = &mut self.body else { break };
+            let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                Some(frame) => Some(frame.map_err(|error| Error::Request(error.into()))?),
+                None => None,
+            };
+            match frame.map(Frame::into_data) {
+                None => self.end(None)?,
+                Some(Ok(data)) => {
+                    let is_last = body.is_end_stream();
+                    self.take(data);
+                    if is_last {
+                        self.end(None)?;
+                    }
+                }
+                Some(Err(frame)) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        self.end(Some(&trailers))?;
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn take(&mut self, mut data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        match &mut self.coding {
+            Coding::Length(left) => {
+                // No more than was announced: the rest would be taken for another request.
+                data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= data.len() as u64;
+                if *left == 0 {
+                    self.body = None;
+                }
+            }
+            Coding::Chunks(_) => {
+                encode::chunk_size(&mut self.front, data.len());
+                self.back = encode::CHUNK_END;
+            }
+        }
+        if data.len() > SMALL {
+            self.data = data;
+        } else {
+            self.front.extend_from_slice(&data);
+            self.front.extend_from_slice(std::mem::take(&mut self.back));
+        }
+    }
+
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Error> {
+        self.body = None;
+        match (&self.coding, trailers) {
+            (Coding::Length(0), _) => {}
+            (Coding::Length(_), _) => return Err(Error::RequestLength),
+            (Coding::Chunks(announced), Some(trailers)) => {
+                encode::end_with_trailers(&mut self.front, announced, trailers);
+            }
+            (Coding::Chunks(_), None) if self.data.is_empty() => {
+                self.front.extend_from_slice(encode::LAST_CHUNK);
+            }
+            (Coding::Chunks(_), None) => self.back = END_OF_LAST_CHUNK,
+        }
+        Ok(())
+    }
+
+    fn is_written(&self) -> bool {
+        self.written == self.front.len()
+            && self.data.is_empty()
+            && self.back.is_empty()
+            && self.is_flushed
+    }
+
+    fn poll_write(
+        &mut self,
+        wire: &RefCell<Wire>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failed>> {
+        let io = &mut wire.borrow_mut().io;
+        loop {
+            let front = &self.front[self.written..];
+            if front.is_empty() && self.data.is_empty() && self.back.is_empty() {
+                break;
+            }
+            let written = if self.data.is_empty() && self.back.is_empty() {
+                ready!(io.poll_write(cx, front)).map_err(Error::Io)?
+            } else {
+                let slices = [front, &self.data, self.back].map(IoSlice::new);
+                ready!(io.poll_write_vectored(cx, &slices)).map_err(Error::Io)?
+            };
+            if written == 0 {
+                let error = Error::Io(io::ErrorKind::WriteZero.into());
+                return Poll::Ready(Err(error.into()));
+            }
+            if let Some(before) = self.unsent.take()
+                && io.is_deaf_since(before)
+            {
+                return Poll::Ready(Err(Failed::Unsent));
+            }
+            self.is_flushed = false;
+            self.advance(written);
+        }
+        ready!(io.poll_flush(cx)).map_err(Error::Io)?;
+        self.is_flushed = true;
+        self.front.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut by: usize) {
+        let of_front = by.min(self.front.len() - self.written);
+        self.written += of_front;
+        by -= of_front;
+        let of_data = by.min(self.data.len());
+        self.data.advance(of_data);
+        by -= of_data;
+        self.back = &self.back[by.min(self.back.len())..];
+    }
+}
+
+impl<B> Drop for Upload<B> {
+    fn drop(&mut self) {
+        let mut front = std::mem::take(&mut self.front);
+        front.clear();
+        FRONT.set(front);
+    }
+}
+
+thread_local! {
+    /// The buffer of the last request, for the next.
+    static FRONT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What is copied to be written at once with what is before it.
+const SMALL: usize = 16 << 10;
+
+/// After the data of the last chunk.
+const END_OF_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
