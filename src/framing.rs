@@ -22,6 +22,8 @@ mod output;
 mod request;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::time::Duration;

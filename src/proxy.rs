@@ -29,12 +29,13 @@ use std::time::Duration;
 use http::header::UPGRADE;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::body::peek::Peeked;
 use crate::body::replay::{NoReplay, Replay, ReplayBody};
 use crate::causes::causes;
+use crate::clock::turns;
 use crate::drain::Drain;
 use crate::framing::CallerBody;
 use crate::framing::Fault;
@@ -185,7 +186,7 @@ impl Proxy {
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Found { route, target } = found;
         let settings = &route.settings;
-        let mut flight = Flight::new(route.clone(), Instant::now());
+        let mut flight = Flight::new(route.clone(), turns::now());
         let (parts, body) = request.into_parts();
         let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
         if let Some(client) = client {
@@ -289,7 +290,7 @@ async fn attempt(
     token: &Live,
 ) -> Result<Answer, ProxyError> {
     let settings = &route.settings;
-    let sent = Instant::now();
+    let sent = turns::now();
     let mut unread = 0;
     let target = inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
     let request = head.with(&target, token);
@@ -307,7 +308,7 @@ async fn attempt(
             Err(error) => return Err(settings.no_answer(error, replay)),
         }
     };
-    route.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
+    route.metrics.upstream_duration.observe((turns::now() - sent).as_secs_f64());
 
     if crate::headers::has_unknown_coding(response.headers()) {
         return Err(settings.no_answer(SendError::Coding, replay));

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::clock::BootTime;
+use crate::clock::{BootTime, turns};
 
 use cache::{Cache, Live};
 use refresher::Demand;
@@ -147,7 +147,7 @@ impl Tokens {
     /// # Errors
     /// When there is still none after that, or after the longest wait.
     pub async fn current(&self) -> Result<Arc<Live>, NoToken> {
-        match self.cache.living(BootTime::now()) {
+        match self.cache.living(turns::boot_time()) {
             Some(live) => Ok(live),
             None => self.demand(None).await,
         }

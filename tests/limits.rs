@@ -200,9 +200,12 @@ async fn p27_a_body_has_a_size() {
     // Chunks show it only when they have come that far.
     let hand = vendor.by_hand();
     let mut caller = stage.caller("aiclk").await;
-    caller.send(chunks(1025)).await;
-    assert_own(&caller.answer().await, 413, "body-too-large");
+    let whole = chunks(1024);
+    let (most, end) = whole.split_at(whole.len() - "0\r\n\r\n".len());
+    caller.send(most).await;
     let mut hand = hand.arrives().await;
+    caller.send(format!("1\r\nx\r\n{end}")).await;
+    assert_own(&caller.answer().await, 413, "body-too-large");
     let sent = String::from_utf8_lossy(hand.rest().await).into_owned();
     assert!(!sent.ends_with("0\r\n\r\n"), "an end that was none: {sent}");
     assert_eq!(reached(&stage, "body").await, 2.0);

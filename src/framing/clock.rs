@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::clock::turns;
+
 /// Measures how long something has lasted that may end at any moment.
 ///
 /// Most waits end long before their time is up. A timer is therefore not moved with each of them:
@@ -36,7 +38,7 @@ impl Clock {
     /// Starts the clock where it stands still. Ready, again and again until it is stopped: it has
     /// run for `limit`.
     pub fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
+        let since = *self.since.get_or_insert_with(turns::now);
         // A time that no clock can show never comes.
         let Some(end) = since.checked_add(limit) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));

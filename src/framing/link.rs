@@ -258,6 +258,9 @@ impl State {
             self.writing.stop();
             return Poll::Ready(written);
         }
+        if self.output.has_moved() {
+            self.writing.stop();
+        }
         self.poll_stuck(cx)
     }
 

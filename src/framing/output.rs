@@ -22,6 +22,8 @@ pub(super) struct Output {
     after: &'static [u8],
     /// Not all that was written has left the stream, which may hold it back.
     unflushed: bool,
+    /// Something was written at the last try.
+    has_moved: bool,
 }
 
 impl Output {
@@ -31,6 +33,10 @@ impl Output {
 
     fn is_unwritten(&self) -> bool {
         self.written < self.small.len() || !self.large.is_empty() || !self.after.is_empty()
+    }
+
+    pub(super) fn has_moved(&self) -> bool {
+        self.has_moved
     }
 
     /// There is enough for a write of its own.
@@ -63,6 +69,7 @@ impl Output {
         stream: &mut CallerStream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        self.has_moved = false;
         while self.is_unwritten() {
             let small = &self.small[self.written..];
             let written = if self.large.is_empty() && self.after.is_empty() {
@@ -85,6 +92,7 @@ impl Output {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unflushed = true;
+            self.has_moved = true;
             self.advance(amount);
         }
         if self.unflushed {

@@ -24,6 +24,7 @@ use http_body::Body;
 use prometheus::IntGauge;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::clock::turns;
 use crate::telemetry::metrics::Held;
 
 use super::connect::{ConnectError, Connector, Negotiated};
@@ -242,7 +243,7 @@ impl Shelf {
     /// the socket of one that has lain for a while: that one is asked. On a busy upstream the last
     /// connection is fresh, and what the runtime knows is enough.
     fn checkout(self: &Rc<Self>) -> Option<Lent> {
-        let now = Instant::now();
+        let now = turns::now();
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, since, .. }) = idle.pop() {
             let rested = now - since;
@@ -262,14 +263,14 @@ impl Shelf {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.config.most_idle {
             let counted = Held::new(&self.idle_gauge);
-            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
+            idle.push(Idle { connection, since: turns::now(), _counted: counted });
         } else {
             connection.part();
         }
     }
 
     fn sweep(&self) {
-        let now = Instant::now();
+        let now = turns::now();
         let has_gone = |idle: &mut Idle| {
             now - idle.since >= self.config.idle || !idle.connection.is_quiet(false)
         };

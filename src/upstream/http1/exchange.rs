@@ -13,10 +13,12 @@ use http_body::Body;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use crate::causes::causes;
+use crate::clock::turns;
 use crate::upstream::RequestHead;
 
 use super::upload::Upload;
-use super::wire::{Follows, Wire};
+use super::wire::{Follows, Rest, Wire};
 use super::{AnswerBody, Connection, Error};
 
 /// A request that is to be answered over HTTP/1.
@@ -54,7 +56,7 @@ where
         longest: Duration,
         moved_at: &impl Fn() -> Option<Instant>,
     ) -> Result<Response<AnswerBody>, Failed> {
-        let began = Instant::now();
+        let began = turns::now();
         let RequestHead { method, on_continue, .. } = self.head;
         let upload = &mut self.upload;
         wire.borrow_mut().begin();
@@ -100,17 +102,24 @@ async fn send_rest<B>(mut rest: Upload<B>, wire: Rc<RefCell<Wire>>)
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin,
 {
-    let sent = poll_fn(|cx| match rest.poll(&wire, cx) {
-        Poll::Ready(sent) => Poll::Ready(sent),
-        Poll::Pending => wire.borrow_mut().poll_gone(cx).map(|()| Err(Error::Incomplete.into())),
+    let sent = poll_fn(|cx| {
+        // It may go on for long, for what a peer does not take is dropped.
+        if wire.borrow_mut().poll_unwanted(cx).is_ready() {
+            return Poll::Ready(Rest::Unwanted);
+        }
+        rest.poll(&wire, cx).map(|sent| match sent {
+            Ok(()) => Rest::Sent,
+            Err(Failed::Broken(error)) => {
+                tracing::debug!(error = causes(&error), "the rest of a request was not sent");
+                Rest::BrokeOff
+            }
+            Err(_) => Rest::BrokeOff,
+        })
     });
     let sent = sent.await;
     // Before anybody hears of its end.
     drop(rest);
-    wire.borrow_mut().sent(sent.is_ok());
-    if let Err(Failed::Broken(error)) = sent {
-        tracing::debug!(%error, "the rest of a request was not sent");
-    }
+    wire.borrow_mut().sent(sent);
 }
 
 impl From<Error> for Failed {

@@ -1,6 +1,5 @@
 //! A request as bytes: its head, and how its body is delimited.
 
-use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http_body::Body;
 
@@ -61,16 +60,12 @@ fn coding<B: Body>(head: &RequestHead<'_>, body: &B) -> (Coding, Told) {
         let told = if chunked { Told::Without(TRANSFER_ENCODING) } else { Told::AsItIs };
         return (Coding::Length(0), told);
     }
-    let is_bare = matches!(*head.method, Method::GET | Method::HEAD | Method::CONNECT);
     let told = if chunked {
         Told::Without(CONTENT_LENGTH)
     } else if let Some(length) = announced(headers) {
         return (Coding::Length(length), Told::AsItIs);
     } else if let Some(length) = body.size_hint().exact() {
         return (Coding::Length(length), Told::Length(length));
-    } else if is_bare {
-        // No body is expected there, and none is begun that nobody has announced.
-        return (Coding::Length(0), Told::AsItIs);
     } else {
         Told::Chunked
     };

@@ -42,7 +42,6 @@ where
         let mut front = FRONT.take();
         let coding = request::head(&mut front, head, &body);
         let body = Some(body).filter(|body| !body.is_end_stream());
-        let body = body.filter(|_| coding != Coding::Length(0));
         let (written, data, back) = (0, Bytes::new(), &b""[..]);
         Self { body, coding, front, written, data, back, is_flushed: true, unsent: None }
     }
@@ -69,7 +68,9 @@ where
 
     /// Takes of the body what one write may carry. Ready: that is enough, or the body has ended.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.front.len() < SMALL && self.data.is_empty() {
+        // Whether the body ends where its head says is found out before its last piece leaves, where
+        // that can be known by then.
+        while self.coding == Coding::Length(0) || self.front.len() < SMALL && self.data.is_empty() {
             let Some(body) = &mut self.body else { break };
             let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 Some(frame) => Some(frame.map_err(|error| Error::Request(error.into()))?),
@@ -79,7 +80,7 @@ where
                 None => self.end(None)?,
                 Some(Ok(data)) => {
                     let is_last = body.is_end_stream();
-                    self.take(data);
+                    self.take(data)?;
                     if is_last {
                         self.end(None)?;
                     }
@@ -94,18 +95,14 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn take(&mut self, mut data: Bytes) {
+    fn take(&mut self, data: Bytes) -> Result<(), Error> {
         if data.is_empty() {
-            return;
+            return Ok(());
         }
         match &mut self.coding {
+            // More than was announced would be taken for another request.
             Coding::Length(left) => {
-                // No more than was announced: the rest would be taken for another request.
-                data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= data.len() as u64;
-                if *left == 0 {
-                    self.body = None;
-                }
+                *left = left.checked_sub(data.len() as u64).ok_or(Error::RequestLength)?;
             }
             Coding::Chunks(_) => {
                 encode::chunk_size(&mut self.front, data.len());
@@ -118,6 +115,7 @@ where
             self.front.extend_from_slice(&data);
             self.front.extend_from_slice(std::mem::take(&mut self.back));
         }
+        Ok(())
     }
 
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Error> {
