@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -70,7 +71,14 @@ where
                 wanted.notify_one();
             }
         };
+        let mut has_begun = false;
         let answered = poll_fn(|cx| {
+            // First, so that an upload which never pauses does not hide its answer.
+            if mem::replace(&mut has_begun, true)
+                && let Poll::Ready(head) = wire.borrow_mut().poll_head(cx, method, on_interim)
+            {
+                return Poll::Ready(head.map_err(Failed::Broken));
+            }
             if let Some(sending) = upload
                 && let Poll::Ready(sent) = sending.poll(wire, cx)
             {
