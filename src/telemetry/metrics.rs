@@ -10,6 +10,7 @@ mod clients;
 mod guard;
 mod held;
 mod limits;
+mod process;
 mod requests;
 mod store;
 mod token;
@@ -33,6 +34,7 @@ pub use token::TokenMetrics;
 use callers::CallerFamilies;
 use clients::ClientMetrics;
 use guard::GuardMetrics;
+use process::Process;
 
 /// All metric families of the process.
 #[derive(Debug)]
@@ -241,8 +243,7 @@ impl Metrics {
         build.with_label_values(&[version, revision]).set(1.0);
         self.registry.register(Box::new(build))?;
         self.registry.register(Box::new(super::log::withheld_total().clone()))?;
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        self.registry.register(Box::new(process))
+        self.registry.register(Box::new(Process::new()?))
     }
 
     /// The handles of one upstream, whose rules have these names.
