@@ -35,6 +35,7 @@ mod desk;
 mod endpoint;
 mod exchange;
 mod fault;
+mod form;
 mod history;
 mod jing;
 mod received;

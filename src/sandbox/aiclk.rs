@@ -1,11 +1,11 @@
 //! How aiclk reads requests: a multipart form at its token endpoint, one header on its calls.
 
 use http::{HeaderMap, Method, header};
-use http_body_util::{BodyExt, Full};
-use multer::Multipart;
+use mime::Mime;
 
 use super::{
     endpoint::{Endpoint, Grant, GrantRefused},
+    form,
     received::Received,
     settings::AiclkSettings,
     strict::{Mistake, at_most_once},
@@ -38,11 +38,11 @@ pub(super) fn endpoint(method: &Method, path: &str) -> Endpoint {
 }
 
 /// `client_id` and `refresh_token` as multipart/form-data.
-pub(super) async fn read_refresh(
+pub(super) fn read_refresh(
     received: &Received,
     ours: &AiclkSettings,
 ) -> Result<Grant, GrantRefused> {
-    let (client_id, refresh_token) = read_form(received).await?;
+    let (client_id, refresh_token) = read_form(received)?;
     if client_id != ours.client_id {
         return Err(GrantRefused::Credentials("refresh_refused"));
     }
@@ -54,33 +54,20 @@ pub(super) fn carried(headers: &HeaderMap) -> Result<Option<&str>, Mistake> {
     at_most_once(headers, "ogw_access_token")
 }
 
-async fn read_form(received: &Received) -> Result<(String, String), Mistake> {
+fn read_form(received: &Received) -> Result<(String, String), Mistake> {
     let content_type = received.headers.get(header::CONTENT_TYPE);
-    let boundary = content_type
-        .and_then(|value| multer::parse_boundary(value.to_str().ok()?).ok())
-        .ok_or_else(|| Mistake::new("the content type is not multipart/form-data"))?;
+    let mime: Option<Mime> = content_type.and_then(|value| value.to_str().ok()?.parse().ok());
+    let mime = mime.filter(|mime| mime.essence_str() == mime::MULTIPART_FORM_DATA.essence_str());
+    let boundary = mime.as_ref().and_then(|mime| mime.get_param(mime::BOUNDARY));
+    let boundary =
+        boundary.ok_or_else(|| Mistake::new("the content type is not multipart/form-data"))?;
     let body = received.body.whole().ok_or_else(|| Mistake::new("the form is too long"))?;
 
-    let mut form = Multipart::new(Full::new(body.clone()).into_data_stream(), boundary);
-    let mut fields = Vec::new();
-    loop {
-        let malformed = |_| Mistake::new("the form is malformed");
-        let Some(field) = form.next_field().await.map_err(malformed)? else {
-            break;
-        };
-        if field.file_name().is_some() {
-            return Err(Mistake::new("the form holds a file"));
-        }
-        let name = field.name().unwrap_or_default().to_owned();
-        fields.push((name, field.text().await.map_err(malformed)?));
-    }
-
+    let mut fields = form::fields(body, boundary.as_str())?;
     fields.sort();
     match <[_; 2]>::try_from(fields) {
-        Ok([(id, client_id), (token, refresh_token)])
-            if (&*id, &*token) == ("client_id", "refresh_token") =>
-        {
-            Ok((client_id, refresh_token))
+        Ok([("client_id", client_id), ("refresh_token", refresh_token)]) => {
+            Ok((client_id.to_owned(), refresh_token.to_owned()))
         }
         _ => {
             Err(Mistake::new("the form is not of client_id and refresh_token: each once, no other"))

@@ -51,7 +51,7 @@ impl Endpoint {
 }
 
 /// Reads a request for a token as strictly as the vendor would.
-pub(super) async fn read_grant(
+pub(super) fn read_grant(
     vendor: Vendor,
     endpoint: Endpoint,
     received: &Received,
@@ -63,7 +63,7 @@ pub(super) async fn read_grant(
     match (vendor, endpoint) {
         (Vendor::Jing, Endpoint::Mint) => jing::read_mint(received, &settings.jing),
         (Vendor::Jing, _) => jing::read_refresh(received, &settings.jing),
-        (Vendor::Aiclk, _) => aiclk::read_refresh(received, &settings.aiclk).await,
+        (Vendor::Aiclk, _) => aiclk::read_refresh(received, &settings.aiclk),
     }
 }
 

@@ -122,7 +122,7 @@ async fn carry_out(desk: &Desk, endpoint: Endpoint, received: &Received) -> Repl
 
 async fn grant(desk: &Desk, endpoint: Endpoint, received: &Received) -> Reply {
     let vendor = desk.vendor;
-    let asked = match read_grant(vendor, endpoint, received, &desk.settings).await {
+    let asked = match read_grant(vendor, endpoint, received, &desk.settings) {
         Ok(asked) => asked,
         Err(GrantRefused::Mistake(mistake)) => return mistaken(desk, &mistake, "bad_request"),
         Err(GrantRefused::Credentials(name)) => {

@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 pub use panics::tell_panics;
@@ -69,12 +69,13 @@ pub enum LogError {
 pub fn init(format: Format, level: &str) -> Result<(), LogError> {
     let filter = filter(level)?;
     let screen = Screen::new(format, io::stderr as fn() -> io::Stderr);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen);
+    // The filter alone says which lines there are.
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(screen);
     match format {
-        Format::Json => lines.json().flatten_event(true).finish().try_init()?,
+        Format::Json => lines.json().flatten_event(true).finish().with(filter).try_init()?,
         Format::Text => {
-            let colours = io::stderr().is_terminal();
-            lines.with_ansi(colours).with_target(false).finish().try_init()?;
+            let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);
+            lines.finish().with(filter).try_init()?;
         }
     }
     let _ = FORMAT.set(format);
@@ -94,7 +95,7 @@ pub fn check_level(level: &str) -> Result<(), LogError> {
     filter(level).map(drop)
 }
 
-fn filter(level: &str) -> Result<EnvFilter, LogError> {
+fn filter(level: &str) -> Result<Targets, LogError> {
     let bad = |source| LogError::Level { level: level.to_owned(), source };
     // The library takes a word that is no level for a module: `inof` would silence everything.
     let is_word = |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -102,7 +103,7 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     if words.any(|word| word.parse::<LevelFilter>().is_err()) {
         return Err(bad(None));
     }
-    EnvFilter::try_new(level).map_err(|source| bad(Some(source)))
+    level.parse::<Targets>().map_err(|source| bad(Some(source)))
 }
 
 static FORMAT: OnceLock<Format> = OnceLock::new();

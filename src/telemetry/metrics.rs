@@ -10,6 +10,7 @@ mod clients;
 mod guard;
 mod held;
 mod limits;
+mod process;
 mod requests;
 mod store;
 mod token;
@@ -35,6 +36,7 @@ pub use workers::WorkerMetrics;
 use callers::CallerFamilies;
 use clients::ClientMetrics;
 use guard::GuardMetrics;
+use process::Process;
 use workers::WorkerFamilies;
 
 /// All metric families of the process.
@@ -206,8 +208,7 @@ impl Metrics {
         build.with_label_values(&[version, revision]).set(1.0);
         self.registry.register(Box::new(build))?;
         self.registry.register(Box::new(super::log::withheld_total().clone()))?;
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        self.registry.register(Box::new(process))
+        self.registry.register(Box::new(Process::new()?))
     }
 
     /// The handles of one upstream, whose rules have these names.
