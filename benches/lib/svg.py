@@ -87,7 +87,7 @@ def bars(title, soft, groups, reference=1.0, limit=None):
 
 def lines(title, x_name, y_name, series, x_log=True, y_log=False, x_label=None):
     """Lines over one axis. `series`: name → [(x, y, low, high)]."""
-    left, right, top, bottom = 80, 30, 92, 62
+    left, right, top, bottom = 80, 40, 92, 62
     height = 400
     names = list(series)
     xs = sorted({point[0] for points in series.values() for point in points})
