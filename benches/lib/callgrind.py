@@ -19,6 +19,8 @@ class Counted:
         # (function, file, object) → instructions of its own, inlined code under its own file.
         self.own = Counter()
         self.allocations = 0
+        # (callee, caller) → calls, of functions that ask for memory or copy it.
+        self.calls = Counter()
         names = {kind: {} for kind in ("ob", "fl", "fn")}
         here = {"ob": "", "fl": "", "fn": ""}
         file = called = ""
@@ -36,8 +38,14 @@ class Counted:
                         self.own[here["fn"], file, here["ob"]] += int(cost[1])
                 elif line.startswith("calls="):
                     skip = True
-                    if bare(called) in ALLOCATING and bare(here["fn"]) not in ALLOCATING:
-                        self.allocations += int(line[6:].split()[0])
+                    callee, caller = bare(called), bare(here["fn"])
+                    if caller in ALLOCATING:
+                        continue
+                    count = int(line[6:].split()[0])
+                    if callee in ALLOCATING:
+                        self.allocations += count
+                    if callee in ALLOCATING or re.match(r"_*mem(cpy|move|set|cmp)", callee):
+                        self.calls[callee, caller] += count
                 elif "=" in line[:5]:
                     key, _, value = line.rstrip("\n").partition("=")
                     kind = {"fi": "fl", "fe": "fl", "cob": "ob", "cfi": "fl", "cfl": "fl",
@@ -101,10 +109,14 @@ class Watched:
         work(many)
         more = Counted(self.dump())
         count = many - few
-        difference = more.own.copy()
-        difference.subtract(less.own)
+
+        def beyond(name):
+            difference = getattr(more, name).copy()
+            difference.subtract(getattr(less, name))
+            return {key: value / count for key, value in difference.items() if value}
+
         return ((more.total - less.total) / count, (more.allocations - less.allocations) / count,
-                {key: cost / count for key, cost in difference.items() if cost})
+                beyond("own"), beyond("calls"))
 
 
 # Where instructions belong, first by the file of the code, whatever it is inlined into.

@@ -56,8 +56,10 @@ def target_folder():
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 
-def raise_files():
-    """As many open files as this user may have; root may have more than it was given."""
+def prepare():
+    """As many open files as this user may have (root may have more than it was given), and an end
+    that leaves no processes behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     for wanted in (65536, hard):
         try:
@@ -65,7 +67,6 @@ def raise_files():
             break
         except (ValueError, OSError):
             continue
-    return files()
 
 
 def files():

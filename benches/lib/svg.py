@@ -52,7 +52,7 @@ def bars(title, soft, groups, reference=1.0, limit=None):
     series = list(dict.fromkeys(bar[0] for _, inner in groups for bar in inner))
     places = {name: place for place, name in enumerate(series)}
     left, right = 330, 120
-    top = max(bar[2] for _, inner in groups for bar in inner)
+    top = max((bar[2] for _, inner in groups for bar in inner), default=reference)
     top = max(min(top, limit) if limit else top, reference) * 1.04
     scale = (WIDTH - left - right) / top
     parts, y = [text(20, 32, title, "big"), text(20, 54, soft, "soft")], 78
