@@ -116,7 +116,7 @@ def memory(options):
                 time.sleep(1)
                 idle_values.setdefault(proxy.name, []).append(proxy.process.memory())
                 for kind in ("plain", "tls"):
-                    load.wrk(proxy.port(kind), 64, max(2, options.seconds))
+                    load.wrk(proxy.port(kind), 64, max(2, options.seconds // 2))
                 time.sleep(1)
                 after.setdefault(proxy.name, []).append(proxy.process.memory())
         for name in (FOUR if options.all else TWO):

@@ -76,7 +76,7 @@ def start_nginx(stage, backend, options, label="nginx", more="", connections=409
 
     def server(listen, scheme, upstream, port, verify=""):
         return f"""
-upstream {upstream} {{ server 127.0.0.1:{port}; keepalive 256; keepalive_requests 100000000; }}
+upstream {upstream} {{ server 127.0.0.1:{port}; keepalive 1024; keepalive_requests 100000000; }}
 server {{
   listen 127.0.0.1:{listen} backlog=4096; client_max_body_size 0; {more}
   location / {{
