@@ -69,7 +69,10 @@ mod tests {
         let began = now();
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(now(), began);
-        let late = (0..MOST_ASKED).map(|_| now()).last().expect("some");
+        for _ in 1..MOST_ASKED {
+            now();
+        }
+        let late = now();
         assert_eq!(late - began, Duration::from_secs(1));
         tokio::time::advance(Duration::from_secs(1)).await;
         begin();

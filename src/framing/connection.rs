@@ -107,10 +107,7 @@ impl Connection {
                 After::Request => {
                     // As a rule its body was read long before.
                     let rest = poll_fn(|cx| poll_rest(link, service, cx)).await?;
-                    let mut state = link.state.borrow_mut();
-                    state.reading.stop();
-                    if rest == Progress::Lost || state.is_leaving {
-                        drop(state);
+                    if rest == Progress::Lost || link.state.borrow_mut().has_answered() {
                         return self.end().await;
                     }
                 }
@@ -153,10 +150,7 @@ impl Connection {
         let link = &self.link;
         poll_fn(|cx| link.state.borrow_mut().poll_shutdown(cx)).await?;
         let mut left = LINGER_BYTES;
-        let mut state = link.state.borrow_mut();
-        if state.is_unfinished() {
-            state.reading.stop();
-            drop(state);
+        if link.state.borrow_mut().must_linger() {
             poll_fn(|cx| link.state.borrow_mut().poll_linger(&mut left, cx)).await;
         }
         Ok(())

@@ -66,6 +66,7 @@ pub(super) struct State {
 
 /// What comes next on a connection.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly always it is a request")]
 pub(super) enum Next {
     Request(Request<()>, Asked),
     Fault(Fault),
@@ -313,6 +314,20 @@ impl State {
     /// Whether somebody still awaits the rest of the body.
     pub(super) fn wants_upload(&self) -> bool {
         self.upload.as_deref().is_some_and(|upload| upload.progress() == Progress::Wanted)
+    }
+
+    /// The request has been answered; whether no other one is taken.
+    pub(super) fn has_answered(&mut self) -> bool {
+        self.reading.stop();
+        self.is_leaving
+    }
+
+    /// Whether what a caller is still sending has to be read; it begins now.
+    pub(super) fn must_linger(&mut self) -> bool {
+        if self.is_unfinished() {
+            self.reading.stop();
+        }
+        self.is_unfinished()
     }
 
     /// A message has begun and not ended, or was none.

@@ -18,6 +18,9 @@ use super::request::{self, Coding};
 use super::wire::Wire;
 use super::{Error, Failed};
 
+/// The next frame of a body, if there is one, and whether it is known to be the last.
+type Next = (Option<Frame<Bytes>>, bool);
+
 /// What is to be written of a request. It knows nothing of the connection that takes it.
 #[derive(Debug)]
 pub(super) struct Upload<B> {
@@ -102,10 +105,7 @@ where
     }
 
     /// The next frame, and whether it was the last.
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(Option<Frame<Bytes>>, bool), Error>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
         if let Some(frame) = self.ahead.pop_front() {
             self.ahead_bytes -= frame.data_ref().map_or(0, Bytes::len);
             return Poll::Ready(Ok((Some(frame), self.ended && self.ahead.is_empty())));
