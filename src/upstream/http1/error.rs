@@ -26,7 +26,7 @@ pub enum Error {
     Framing(Fault),
     #[error("the body of the request could not be read")]
     Request(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("the body of the request is shorter than its head says")]
+    #[error("the body of the request is not as long as its head says")]
     RequestLength,
     #[error("the request broke off, and its answer with it")]
     RequestBrokeOff,

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,10 +16,11 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use crate::causes::causes;
 use crate::upstream::OnContinue;
 
 use super::upload::Upload;
-use super::wire::{Follows, Wire};
+use super::wire::{Follows, Rest, Wire};
 use super::{AnswerBody, Connection, Error};
 
 /// A request that is to be answered over HTTP/1.
@@ -72,7 +74,14 @@ where
                 wanted.notify_one();
             }
         };
+        let mut has_begun = false;
         let answered = poll_fn(|cx| {
+            // First, so that an upload which never pauses does not hide its answer.
+            if mem::replace(&mut has_begun, true)
+                && let Poll::Ready(head) = wire.borrow_mut().poll_head(cx, method, on_interim)
+            {
+                return Poll::Ready(head.map_err(Failed::Broken));
+            }
             if let Some(sending) = upload
                 && let Poll::Ready(sent) = sending.poll(wire, cx)
             {
@@ -104,17 +113,24 @@ async fn send_rest<B>(mut rest: Upload<B>, wire: Rc<RefCell<Wire>>)
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin,
 {
-    let sent = poll_fn(|cx| match rest.poll(&wire, cx) {
-        Poll::Ready(sent) => Poll::Ready(sent),
-        Poll::Pending => wire.borrow_mut().poll_gone(cx).map(|()| Err(Error::Incomplete.into())),
+    let sent = poll_fn(|cx| {
+        // It may go on for long, for what a peer does not take is dropped.
+        if wire.borrow_mut().poll_unwanted(cx).is_ready() {
+            return Poll::Ready(Rest::Unwanted);
+        }
+        rest.poll(&wire, cx).map(|sent| match sent {
+            Ok(()) => Rest::Sent,
+            Err(Failed::Broken(error)) => {
+                tracing::debug!(error = causes(&error), "the rest of a request was not sent");
+                Rest::BrokeOff
+            }
+            Err(_) => Rest::BrokeOff,
+        })
     });
     let sent = sent.await;
     // Before anybody hears of its end.
     drop(rest);
-    wire.borrow_mut().sent(sent.is_ok());
-    if let Err(Failed::Broken(error)) = sent {
-        tracing::debug!(%error, "the rest of a request was not sent");
-    }
+    wire.borrow_mut().sent(sent);
 }
 
 impl From<Error> for Failed {

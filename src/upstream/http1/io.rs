@@ -75,7 +75,6 @@ impl Io {
         }
     }
 
-    /// How much of a body one read may bring.
     pub(super) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
@@ -83,6 +82,11 @@ impl Io {
     /// Bytes that have been sent so far; of TLS, those that the socket has taken.
     pub(super) fn sent(&self) -> u64 {
         self.hearing().map_or(0, Hearing::sent)
+    }
+
+    /// The peer takes nothing any more.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.hearing().is_some_and(|hearing| hearing.deaf_after().is_some())
     }
 
     /// The peer takes nothing, and has taken nothing beyond this mark.

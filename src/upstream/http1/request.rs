@@ -1,7 +1,7 @@
 //! A request as bytes: its head, and how its body is delimited.
 
+use http::Request;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, Request};
 use http_body::Body;
 
 use crate::framing::encode;
@@ -33,7 +33,6 @@ pub(super) fn head<B: Body>(out: &mut Vec<u8>, request: &mut Request<B>) -> Codi
 fn coding<B: Body>(request: &mut Request<B>) -> Coding {
     let has_body = !request.body().is_end_stream();
     let exact = request.body().size_hint().exact();
-    let is_bare = matches!(*request.method(), Method::GET | Method::HEAD | Method::CONNECT);
     let headers = request.headers_mut();
     if !has_body {
         headers.remove(TRANSFER_ENCODING);
@@ -50,9 +49,6 @@ fn coding<B: Body>(request: &mut Request<B>) -> Coding {
     } else if let Some(length) = exact {
         headers.insert(CONTENT_LENGTH, length.into());
         return Coding::Length(length);
-    } else if is_bare {
-        // No body is expected there, and none is begun that nobody has announced.
-        return Coding::Length(0);
     } else {
         headers.insert(TRANSFER_ENCODING, CHUNKED);
         headers.remove(CONTENT_LENGTH);

@@ -1,6 +1,7 @@
 //! A request on its way to the vendor.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -21,6 +22,10 @@ use super::{Error, Failed};
 pub(super) struct Upload<B> {
     /// `None`: all of it has been taken.
     body: Option<B>,
+    /// Frames of it that were taken while nothing could be written, and whether those are all.
+    ahead: VecDeque<Frame<Bytes>>,
+    ahead_bytes: usize,
+    ended: bool,
     coding: Coding,
     /// Written next: first what is small, then what is not, then the end of a chunk.
     front: Vec<u8>,
@@ -41,10 +46,19 @@ where
         let mut front = FRONT.take();
         let coding = request::head(&mut front, &mut request);
         let body = request.into_body();
-        let body = Some(body).filter(|body| !body.is_end_stream());
-        let body = body.filter(|_| coding != Coding::Length(0));
-        let (written, data, back) = (0, Bytes::new(), &b""[..]);
-        Self { body, coding, front, written, data, back, is_flushed: true, unsent: None }
+        Self {
+            body: Some(body).filter(|body| !body.is_end_stream()),
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            ended: false,
+            coding,
+            front,
+            written: 0,
+            data: Bytes::new(),
+            back: b"",
+            is_flushed: true,
+            unsent: None,
+        }
     }
 
     /// Where nothing can be sent any more, the request is not to be lost: it may go elsewhere.
@@ -63,23 +77,62 @@ where
             if self.is_written() {
                 return gathered.map(Ok);
             }
-            ready!(self.poll_write(wire, cx))?;
+            if self.poll_write(wire, cx)?.is_pending() {
+                return self.poll_ahead(cx).map(Err);
+            }
+        }
+    }
+
+    /// While nothing can be written a little more is read, so that its sender's going is noticed.
+    /// Ready: the request has broken off.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Failed> {
+        let Some(body) = &mut self.body else { return Poll::Pending };
+        while self.ahead_bytes < MOST_AHEAD && !self.ended {
+            match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                None => self.ended = true,
+                Some(Err(error)) => return Poll::Ready(Error::Request(error.into()).into()),
+                Some(Ok(frame)) => {
+                    self.ahead_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    self.ended = body.is_end_stream();
+                    self.ahead.push_back(frame);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The next frame, and whether it was the last.
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(Option<Frame<Bytes>>, bool), Error>> {
+        if let Some(frame) = self.ahead.pop_front() {
+            self.ahead_bytes -= frame.data_ref().map_or(0, Bytes::len);
+            return Poll::Ready(Ok((Some(frame), self.ended && self.ahead.is_empty())));
+        }
+        let Some(body) = self.body.as_mut().filter(|_| !self.ended) else {
+            return Poll::Ready(Ok((None, true)));
+        };
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            None => Poll::Ready(Ok((None, true))),
+            Some(Err(error)) => Poll::Ready(Err(Error::Request(error.into()))),
+            Some(Ok(frame)) => Poll::Ready(Ok((Some(frame), body.is_end_stream()))),
         }
     }
 
     /// Takes of the body what one write may carry. Ready: that is enough, or the body has ended.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.front.len() < SMALL && self.data.is_empty() {
-            let Some(body) = &mut self.body else { break };
-            let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                Some(frame) => Some(frame.map_err(|error| Error::Request(error.into()))?),
-                None => None,
-            };
+        // Whether the body ends where its head says is found out before its last piece leaves, where
+        // that can be known by then.
+        while self.coding == Coding::Length(0) || self.front.len() < SMALL && self.data.is_empty() {
+            if self.body.is_none() {
+                break;
+            }
+            let (frame, is_last) = ready!(self.poll_frame(cx))?;
             match frame.map(Frame::into_data) {
                 None => self.end(None)?,
                 Some(Ok(data)) => {
-                    let is_last = body.is_end_stream();
-                    self.take(data);
+                    self.take(data)?;
                     if is_last {
                         self.end(None)?;
                     }
@@ -94,18 +147,14 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn take(&mut self, mut data: Bytes) {
+    fn take(&mut self, data: Bytes) -> Result<(), Error> {
         if data.is_empty() {
-            return;
+            return Ok(());
         }
         match &mut self.coding {
+            // More than was announced would be taken for another request.
             Coding::Length(left) => {
-                // No more than was announced: the rest would be taken for another request.
-                data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= data.len() as u64;
-                if *left == 0 {
-                    self.body = None;
-                }
+                *left = left.checked_sub(data.len() as u64).ok_or(Error::RequestLength)?;
             }
             Coding::Chunks(_) => {
                 encode::chunk_size(&mut self.front, data.len());
@@ -118,6 +167,7 @@ where
             self.front.extend_from_slice(&data);
             self.front.extend_from_slice(std::mem::take(&mut self.back));
         }
+        Ok(())
     }
 
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Error> {
@@ -169,6 +219,10 @@ where
             {
                 return Poll::Ready(Err(Failed::Unsent));
             }
+            if io.is_deaf() {
+                // What is left has nowhere to go. Whoever hears the peer out wakes us no more.
+                return Poll::Pending;
+            }
             self.is_flushed = false;
             self.advance(written);
         }
@@ -205,6 +259,9 @@ thread_local! {
 
 /// What is copied to be written at once with what is before it.
 const SMALL: usize = 16 << 10;
+
+/// Bytes of a body that wait for room in the socket.
+const MOST_AHEAD: usize = 400 << 10;
 
 /// After the data of the last chunk.
 const END_OF_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";

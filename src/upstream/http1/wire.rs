@@ -56,6 +56,16 @@ enum Sending {
     Done,
     /// By a task of its own, after the head of the answer has come.
     OnItsOwn(AbortHandle),
+    /// The peer takes no more of it. What it has to say is heard.
+    Unwanted,
+    BrokeOff,
+}
+
+/// What has become of the rest of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Sent,
+    Unwanted,
     BrokeOff,
 }
 
@@ -292,21 +302,26 @@ impl Wire {
         Poll::Ready(())
     }
 
-    /// The rest of the request has been sent, or cannot be.
-    pub(super) fn sent(&mut self, whole: bool) {
-        if whole {
-            self.request = Sending::Done;
-        } else {
-            self.request = Sending::BrokeOff;
-            self.io = Io::Closed;
-        }
+    /// The rest of the request has been sent, or will not be.
+    pub(super) fn sent(&mut self, rest: Rest) {
+        self.request = match rest {
+            Rest::Sent => Sending::Done,
+            Rest::Unwanted => Sending::Unwanted,
+            Rest::BrokeOff => {
+                self.io = Io::Closed;
+                Sending::BrokeOff
+            }
+        };
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
     }
 
-    /// For the task that sends the rest of a request whose answer is over: whether anybody is there.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// For the task that sends the rest of a request: whether anybody is there who wants it.
+    pub(super) fn poll_unwanted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.io.is_deaf() {
+            return Poll::Ready(());
+        }
         if self.answer == Answer::Body {
             self.sender = Some(cx.waker().clone());
             return Poll::Pending;
