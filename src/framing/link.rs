@@ -56,6 +56,8 @@ pub(super) struct State {
     is_within_head: bool,
     /// Runs while a write is stuck.
     writing: Clock,
+    /// Runs while a body is read.
+    stalled: Clock,
     /// The task of the connection.
     waker: Waker,
     /// Counts the connection, as a tunnel too.
@@ -92,6 +94,7 @@ impl Link {
             reading: Clock::default(),
             is_within_head: false,
             writing: Clock::default(),
+            stalled: Clock::default(),
             waker: Waker::noop().clone(),
             counted,
         });
@@ -202,6 +205,7 @@ impl State {
 
     fn begin(&mut self, next: Result<(Request<()>, Asked), Fault>) -> Next {
         self.reading.stop();
+        self.stalled.stop();
         self.is_within_head = false;
         self.scan = HeadScan::default();
         let (request, asked) = match next {
@@ -234,7 +238,7 @@ impl State {
             // Whoever takes it reads on.
             upload.has_begun |= !self.ahead.is_empty();
             if upload.has_begun && !is_over {
-                return Poll::Pending;
+                return self.poll_stalled(cx);
             }
         }
         while self.ahead.len() < MAX_AHEAD {
@@ -248,6 +252,18 @@ impl State {
             }
             if self.wants_upload() {
                 break;
+            }
+        }
+        Poll::Pending
+    }
+
+    /// A body that nobody takes is not read, but that its caller has gone can be seen.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.stalled.poll(STALLED, cx).is_ready() {
+            self.stalled.stop();
+            let Some(upload) = self.upload.as_deref_mut() else { break };
+            if !std::mem::take(&mut upload.has_moved) && self.stream.has_ended() {
+                return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
             }
         }
         Poll::Pending
@@ -339,6 +355,9 @@ pub(super) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     }
     SCRATCH.with_borrow_mut(|scratch| read(scratch))
 }
+
+/// How long a body may not move before a look at its caller.
+const STALLED: Duration = Duration::from_secs(1);
 
 const SCRATCH_BYTES: usize = 64 << 10;
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::telemetry::metrics::Held;
@@ -29,6 +29,30 @@ pub enum CallerStream {
 impl CallerStream {
     pub fn other(stream: impl Duplex + 'static) -> Self {
         Self::Other(Box::new(stream))
+    }
+
+    /// Waits for something to read, where that can be known without room for it.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+            Self::Other(_) | Self::Gone => Ok(()),
+        }
+    }
+
+    /// Whether its peer has said its last word, as far as the system tells, be there ever so much
+    /// before that to read.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = match self {
+            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+            Self::Other(_) | Self::Gone => return false,
+        };
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     fn duplex(&mut self) -> io::Result<Pin<&mut dyn Duplex>> {

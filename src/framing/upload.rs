@@ -31,6 +31,8 @@ pub(super) struct Upload {
     pub(super) has_begun: bool,
     /// The caller waits to be told before it sends.
     expects: bool,
+    /// It was asked for since this was last looked at.
+    pub(super) has_moved: bool,
     /// What the last read brought.
     last_read: usize,
     /// Large bodies are read into this.
@@ -67,6 +69,7 @@ impl Upload {
             is_dropped: false,
             has_begun: false,
             expects,
+            has_moved: false,
             last_read: 0,
             room: BytesMut::new(),
             waker: None,
@@ -176,6 +179,7 @@ impl State {
             return Poll::Ready(next);
         }
         upload.has_begun = true;
+        upload.has_moved = true;
         if upload.take_expectation() && !self.is_answering {
             self.output.small().extend_from_slice(CONTINUE);
         }
