@@ -1,10 +1,11 @@
 //! A clock that is armed seldom: work that goes on only says when it began.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clock::turns;
@@ -55,7 +56,8 @@ impl Clock {
         if !wakes_us {
             self.waker = Some(cx.waker().clone());
         }
-        if timer.as_mut().poll(cx).is_ready() {
+        // A task whose turn is over must not be taken for one that the timer will wake.
+        if pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             // It fired between two looks: the next poll finds out what that means.
             cx.waker().wake_by_ref();
         }

@@ -31,6 +31,18 @@ impl CallerStream {
         Self::Other(Box::new(stream))
     }
 
+    /// Waits for something to read, where that can be known without room for it.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+            Self::Other(_) | Self::Gone => Ok(()),
+        }
+    }
+
     /// Whether its peer has said its last word, as far as the system tells, be there ever so much
     /// before that to read.
     pub(super) fn has_ended(&self) -> bool {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 use prometheus::IntGauge;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
@@ -57,7 +57,7 @@ pub struct Context {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(stream: CallerStream, peer: Peer, context: Context) {
+pub async fn serve(stream: CallerStream, peer: Peer, context: Rc<Context>) {
     let _hold = context.drain.hold();
     match context.enter() {
         Some(place) => http(stream, peer, None, place, &context).await,
@@ -66,7 +66,12 @@ pub async fn serve(stream: CallerStream, peer: Peer, context: Context) {
 }
 
 /// The same over TLS.
-pub async fn serve_tls(stream: TcpStream, address: SocketAddr, tls: &Terminator, context: Context) {
+pub async fn serve_tls(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: &Terminator,
+    context: Rc<Context>,
+) {
     let _hold = context.drain.hold();
     let Some((counted, seat)) = context.enter() else {
         // To be told so it would need the handshake, which costs more than most requests.
@@ -148,13 +153,16 @@ enum Beginning {
 }
 
 /// Reads until it is clear which protocol this is. `None`: the caller went, or said nothing.
-async fn beginning(
-    stream: &mut (impl AsyncRead + Unpin),
-    limits: framing::Limits,
-) -> Option<Beginning> {
-    let mut read = BytesMut::with_capacity(FIRST_READ);
-    let first = timeout(limits.keep_alive, stream.read_buf(&mut read)).await.ok()?;
-    if first.ok()? == 0 {
+async fn beginning(stream: &mut CallerStream, limits: framing::Limits) -> Option<Beginning> {
+    let first = async {
+        // A connection that says nothing takes up no room for it.
+        stream.readable().await?;
+        let mut read = BytesMut::with_capacity(FIRST_READ);
+        stream.read_buf(&mut read).await?;
+        io::Result::Ok(read)
+    };
+    let mut read = timeout(limits.keep_alive, first).await.ok()?.ok()?;
+    if read.is_empty() {
         return None;
     }
     let Ok(is_http2) = timeout(limits.head, begins_as_http2(stream, &mut read)).await else {
@@ -166,10 +174,7 @@ async fn beginning(
     })
 }
 
-async fn begins_as_http2(
-    stream: &mut (impl AsyncRead + Unpin),
-    read: &mut BytesMut,
-) -> io::Result<bool> {
+async fn begins_as_http2(stream: &mut CallerStream, read: &mut BytesMut) -> io::Result<bool> {
     loop {
         let known = read.len().min(PREFACE.len());
         if read[..known] != PREFACE[..known] {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixListener as StdUnixListener;
+use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -56,7 +57,7 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
                 let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
                 Ok((stream, address))
             };
-            let serve = |(stream, address), context: Context| match context.tls.clone() {
+            let serve = |(stream, address), context: Rc<Context>| match context.tls.clone() {
                 None => {
                     let stream = CallerStream::Tcp(stream);
                     drop(spawn_local(caller::serve(stream, Peer::Tcp(address), context)));
@@ -82,9 +83,10 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
 
 async fn accept_all<A>(
     accept: impl AsyncFn() -> io::Result<A>,
-    serve: impl Fn(A, Context),
+    serve: impl Fn(A, Rc<Context>),
     context: Context,
 ) {
+    let context = Rc::new(context);
     loop {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
