@@ -352,3 +352,30 @@ async fn p26_log_lines_are_json_when_asked_for_and_hold_no_secret() {
         assert!(!secrets.iter().any(|it| line.contains(it)), "p26: a secret in a log line: {line}");
     }
 }
+
+/// The limits of a cgroup count as well: the standard library knows both, and rounds down.
+#[tokio::test]
+async fn there_is_a_worker_for_each_core_that_may_be_used() {
+    let home = Home::with(AICLK);
+    let own = std::fs::read_to_string("/proc/self/status").expect("/proc");
+    let allowed = own.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let first = allowed.expect("a list").trim().split(['-', ',']).next().expect("a core");
+    let program = gateway(&home.config());
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", first]).arg(program.as_std().get_program());
+    pinned.args(program.as_std().get_args()).env("TEST_CLIENT_ID", "sandbox-client-id");
+    let process = Process::start(pinned);
+    process.upstream("aiclk").await;
+    let workers = || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("/proc");
+        let name = |it: std::fs::DirEntry| std::fs::read_to_string(it.path().join("comm")).ok();
+        let names = threads.filter_map(|it| name(it.ok()?));
+        names.filter(|name| name.starts_with("worker-")).collect::<Vec<_>>()
+    };
+    // A thread takes its name when it begins to run.
+    while workers().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(workers(), ["worker-0\n"]);
+    process.kill().await;
+}
