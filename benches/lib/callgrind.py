@@ -125,7 +125,7 @@ class Watched:
 
 # Where instructions belong, first by the file of the code, whatever it is inlined into.
 GROUPS = (
-    ("reading and writing heads and bodies", r"src/framing\b|src/headers|crates?/(httparse|hyper)-|/(httparse|hyper|h2)-\d"),
+    ("reading and writing heads and bodies", r"src/framing\b|src/headers|/(httparse|hyper|h2)-\d"),
     ("guard, browsers, clients", r"src/proxy/(guard|clients|peer)|src/browsers|src/vendor/path"),
     ("route", r"src/proxy/route"),
     ("strip and inject", r"src/proxy/(strip|inject)|src/vendor/injection|src/token/cache"),
@@ -137,7 +137,7 @@ GROUPS = (
     ("http types", r"/(http|http-body|http-body-util|bytes|smallvec|fnv)-\d"),
     ("runtime", r"/(tokio|tokio-util|mio|socket2|futures-[a-z]+|slab|parking_lot\w*|want|try-lock)-\d"
                 r"|src/(turn|worker|clock|drain)"),
-    ("other parts of the program", r"(^|/)src/[a-z_]+(/|\.rs)"),
+    ("the rest of the program and its crates", r"(^|/)src/[a-z_]+(/|\.rs)"),
 )
 
 

@@ -110,7 +110,7 @@ backend {name}
 """
     config = stage.folder / "haproxy.cfg"
     config.write_text(
-        "global\n  nbthread 2\n  maxconn 4000\ndefaults\n  mode http\n"
+        f"global\n  nbthread 2\n  maxconn {min(8000, machine.files() // 2 - 200)}\ndefaults\n  mode http\n"
         "  timeout connect 5s\n  timeout client 75s\n  timeout server 75s\n"
         + pair("plain", plain, backend.plain)
         + pair("tls", tls, backend.tls, f"ssl verify required ca-file {backend.ca} "
