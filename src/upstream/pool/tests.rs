@@ -79,12 +79,21 @@ where
     Upstream::new(connector, config, gauge(), gauge())
 }
 
+async fn send<B>(
+    upstream: &Upstream<B>,
+    request: Request<B>,
+) -> Result<(Response<AnswerBody>, Lease<B>), SendError>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
+{
+    let (parts, body) = request.into_parts();
+    upstream.send(RequestHead::of(&parts).expect("a target"), body, || None).await
+}
+
 async fn call(upstream: &Upstream<Empty<Bytes>>) -> Result<Bytes, SendError> {
     let mut request = Request::new(Empty::new());
     request.headers_mut().insert("host", "localhost".parse().expect("a value"));
-    let (parts, body) = request.into_parts();
-    let head = RequestHead::of(&parts).expect("a target");
-    let (response, lease) = upstream.send(head, body, || None).await?;
+    let (response, lease) = send(upstream, request).await?;
     let body = response.into_body().collect().await.map_err(SendError::Broken)?.to_bytes();
     lease.done();
     Ok(body)

@@ -97,7 +97,7 @@ fn request() -> Request<Full<Bytes>> {
 
 /// An upload of a few bytes, and the answer's body.
 async fn post(upstream: &Upstream<Full<Bytes>>) -> Result<Result<Bytes, BrokenOff>, SendError> {
-    let (response, lease) = upstream.send(request(), || None).await?;
+    let (response, lease) = send(upstream, request()).await?;
     let body = response.into_body().collect().await;
     if body.is_ok() {
         lease.done();
@@ -215,7 +215,7 @@ fn p27_a_dropped_lease_ends_its_connection_at_once() {
     let vendor = Vendor::start(&[&[Read("hello"), Say(begun), Wait]]);
     let upstream = upstream(vendor.port, LONG);
     run(async {
-        let (response, lease) = upstream.send(request(), || None).await.expect("an answer");
+        let (response, lease) = send(&upstream, request()).await.expect("an answer");
         assert_eq!(upstream.0.shelf.active_gauge.get(), 1);
         drop(lease);
         assert_eq!(upstream.0.shelf.active_gauge.get(), 0);
