@@ -82,6 +82,3 @@ impl Drop for Connection {
         self.0.borrow_mut().close();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::*;
 use crate::upstream::connect;
 
+mod scripts;
+
 /// A server that answers one request on each connection and closes it, without a word, when told.
 struct Server {
     port: u16,
@@ -55,7 +57,10 @@ fn read_head(stream: &mut TcpStream) {
     }
 }
 
-fn upstream(port: u16, fresh: Duration) -> Upstream<Empty<Bytes>> {
+fn upstream<B>(port: u16, fresh: Duration) -> Upstream<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
+{
     let second = Duration::from_secs(10);
     let host = "127.0.0.1".to_owned();
     let connector = connect::Config {
