@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
 use tracing::error;
@@ -104,7 +105,10 @@ fn route(upstream: &UpstreamBlueprint, metrics: WorkerMetrics) -> Route {
         metrics.connections_active.clone(),
         metrics.connections_idle.clone(),
     );
-    Route { settings: upstream.settings.clone(), metrics, upstream: pool }
+    let settings = upstream.settings.clone();
+    let authority = HeaderValue::from_bytes(settings.authority.as_bytes());
+    let authority = authority.unwrap_or_else(|_| settings.authority.clone());
+    Route { settings, authority, metrics, upstream: pool }
 }
 
 /// One task hears of the drain for all connections: none has to ask at each of its turns.

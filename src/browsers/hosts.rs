@@ -11,6 +11,8 @@ pub struct Hosts {
     known: Vec<Host>,
     /// The server listens at all addresses of the machine, which may change.
     any_address: bool,
+    /// What most clients write, known without a look at its parts.
+    usual: Vec<String>,
 }
 
 /// One name or address, with the port if only that one is meant.
@@ -42,7 +44,10 @@ impl Hosts {
         let own = (!any_address).then_some(address).filter(|own| !loopback.contains(own));
         let addresses = loopback.into_iter().chain(own).map(Name::Address);
         let names = [Name::Dns("localhost".to_owned())].into_iter().chain(addresses);
-        Self { known: names.map(|name| Host { name, port: None }).collect(), any_address }
+        let known: Vec<_> = names.map(|name| Host { name, port: None }).collect();
+        let port = Some(listener.port());
+        let usual = known.iter().map(|host| Host { port, ..host.clone() }.to_string()).collect();
+        Self { known, any_address, usual }
     }
 
     /// These names, and those too.
@@ -50,11 +55,15 @@ impl Hosts {
     pub fn and(mut self, others: Self) -> Self {
         self.extend(others.known);
         self.any_address |= others.any_address;
+        self.usual.extend(others.usual);
         self
     }
 
     /// Whether a `Host` field, or another authority, names this server.
     pub fn knows(&self, authority: &str) -> bool {
+        if self.usual.iter().any(|usual| usual == authority) {
+            return true;
+        }
         let Some((name, port)) = split(authority) else { return false };
         match address(name) {
             Some(address) if self.any_address && !address.is_unspecified() => true,

@@ -39,7 +39,7 @@ impl Head {
         let Parts { method, mut headers, version, .. } = parts;
         let trailers = kinds.of_this_hop && crate::headers::takes_trailers(&headers);
         settings.strip.headers_of(kinds, &mut headers);
-        headers.insert(HOST, settings.authority.clone());
+        headers.insert(HOST, route.authority.clone());
         let expects = kinds.expect && proceed::is_expected(version, &mut headers, body);
         if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
             // Left to itself, hyper drops such a body of a GET.

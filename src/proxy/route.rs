@@ -28,7 +28,9 @@ use super::vendor_body::Times;
 #[derive(Debug)]
 pub struct Route {
     pub settings: Arc<Settings>,
-    /// This worker's own, too.
+    /// The `Host` that the vendor is to see.
+    pub authority: HeaderValue,
+    /// This worker's own, too: its memory, and that of the authority, is written to by no other.
     pub metrics: WorkerMetrics,
     /// This worker's own connections.
     pub upstream: Upstream<ReplayBody<CallerBody>>,

@@ -40,6 +40,9 @@ struct Facts {
     bad_length: bool,
     /// The last coding is `chunked`.
     chunked: Option<bool>,
+    /// The first of so many fields of codings says that and no more.
+    is_spent: bool,
+    codings: usize,
     close: bool,
     keep_alive: bool,
 }
@@ -88,8 +91,15 @@ fn parse_with<'bytes>(
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BAD_NAME)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
         let value = value.map_err(|_| BAD_VALUE)?;
-        facts.learn(&name, &value);
-        headers.try_append(name, value).map_err(|_| httparse::Error::TooManyHeaders)?;
+        if !facts.learn(&name, &value) || status.is_informational() {
+            headers.try_append(name, value).map_err(|_| httparse::Error::TooManyHeaders)?;
+        }
+    }
+    match facts.codings {
+        // It overrides the length (RFC 9112, 6.3).
+        1 if facts.is_spent => drop(headers.remove(CONTENT_LENGTH)),
+        2.. if facts.is_spent => drop(headers.append(TRANSFER_ENCODING, CHUNKED)),
+        _ => {}
     }
     let body = facts.framing(status, method, is_1_1)?;
     let goes_on = !matches!(body, Some(Framing::UntilClose | Framing::Tunnel));
@@ -98,7 +108,9 @@ fn parse_with<'bytes>(
 }
 
 impl Facts {
-    fn learn(&mut self, name: &HeaderName, value: &HeaderValue) {
+    /// Whether that is all that there is to it: it ends at this hop, and says what is usual. So most
+    /// answers have no such field left.
+    fn learn(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
         if name == CONTENT_LENGTH {
             for one in value.as_bytes().split(|&byte| byte == b',') {
                 let length = number(one.trim_ascii());
@@ -110,12 +122,18 @@ impl Facts {
             let last = value.as_bytes().rsplit(|&byte| byte == b',').next();
             let is_chunked = |last: &[u8]| last.trim_ascii().eq_ignore_ascii_case(b"chunked");
             self.chunked = Some(last.is_some_and(is_chunked));
+            self.codings += 1;
+            let is_spent = self.codings == 1 && is_chunked(value.as_bytes());
+            self.is_spent |= is_spent;
+            return is_spent;
         } else if name == CONNECTION {
             for option in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                 self.close |= option.eq_ignore_ascii_case(b"close");
                 self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
             }
+            return value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
         }
+        name == KEEP_ALIVE
     }
 
     /// As RFC 9112, 6.3, has it.
@@ -165,6 +183,8 @@ const FEW_HEADERS: usize = 64;
 /// In an answer's head. Fewer would cost whole answers.
 const MOST_HEADERS: usize = 256;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 const BAD_NAME: httparse::Error = httparse::Error::HeaderName;
 const BAD_VALUE: httparse::Error = httparse::Error::HeaderValue;
 
@@ -212,6 +232,31 @@ mod tests {
         ] {
             let fault = framing(&format!("Content-Length: {length}\r\n"));
             assert!(matches!(fault, Err(Error::Length)), "{length}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn p01_what_ends_here_and_is_usual_is_taken_out_at_once() {
+        for (fields, left) in [
+            (
+                "Connection: Keep-Alive\r\nKeep-Alive: timeout=5\r\nContent-Length: 1\r\n",
+                "content-length: 1\n",
+            ),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\nA: b\r\n", "a: b\n"),
+            ("Connection: close\r\nA: b\r\n", "connection: close\na: b\n"),
+            ("Connection: keep-alive, X-A\r\n", "connection: keep-alive, X-A\n"),
+            ("Transfer-Encoding: gzip, chunked\r\n", "transfer-encoding: gzip, chunked\n"),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                "transfer-encoding: chunked\ntransfer-encoding: chunked\n",
+            ),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+            let head = parsed(&text, &Method::GET).expect(fields).expect("a whole head");
+            let mut found = Vec::new();
+            crate::framing::encode::fields(&mut found, head.response.headers());
+            let found = String::from_utf8(found).expect("text").replace("\r\n", "\n");
+            assert_eq!(found, left, "{fields}");
         }
     }
 
