@@ -163,7 +163,7 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
         let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
         number = number?.checked_mul(10)?.checked_add(value);
     }
-    // The last two stand for "unknown" in hyper.
+    // The last two stand for "unknown" in HTTP/2, whose library is hyper.
     number.filter(|&number| number <= u64::MAX - 2)
 }
 

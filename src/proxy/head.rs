@@ -42,7 +42,7 @@ impl Head {
         headers.insert(HOST, route.authority.clone());
         let expects = kinds.expect && proceed::is_expected(version, &mut headers, body);
         if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
-            // Left to itself, hyper drops such a body of a GET.
+            // Something has to say where the body ends.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         if let Some(upgrade) = &upgrade {

@@ -29,7 +29,7 @@ pub fn is_expected(version: Version, headers: &mut HeaderMap, body: &CallerBody)
 }
 
 /// Sends the head, and the body when the vendor wants it or has said nothing for `longest`: not all
-/// know the word. Reading the body is what lets hyper tell the caller to go on.
+/// know the word. Reading the body is what tells the caller to go on.
 ///
 /// # Errors
 /// When there is no answer.

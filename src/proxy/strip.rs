@@ -59,8 +59,8 @@ impl Strip {
         }
     }
 
-    /// What may not come as a header may not come after the body either: hyper passes on only those
-    /// trailers that are announced.
+    /// What may not come as a header may not come after the body either, and only those trailers are
+    /// passed on that are announced.
     fn announced_trailers(&self, headers: &mut HeaderMap) {
         let is_ours =
             |name: &&[u8]| std::str::from_utf8(name).is_ok_and(|name| self.headers.contains(name));

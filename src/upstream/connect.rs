@@ -1,6 +1,7 @@
 //! New connections: name, TCP, TLS, and which version of HTTP was chosen.
 
 mod error;
+mod names;
 mod race;
 
 use std::error::Error;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,6 +23,7 @@ use super::hearing::Hearing;
 use super::http1::Connection;
 
 pub use error::ConnectError;
+use names::Names;
 use race::{interleave, race};
 
 /// Where an upstream is, and how it is reached.
@@ -44,6 +46,7 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Connector {
     peer: Arc<Peer>,
+    names: Arc<Names>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     /// Offers HTTP/2 as well.
     either: Option<TlsConnector>,
@@ -75,7 +78,8 @@ impl Connector {
             }
         };
         let name = if name.contains(':') { format!("[{name}]") } else { name };
-        Ok(Self { peer: Arc::new(Peer { name, host, port }), tls, either, timeout })
+        let peer = Arc::new(Peer { name, host, port });
+        Ok(Self { peer, names: Arc::default(), tls, either, timeout })
     }
 
     /// A connection of HTTP/1.1.
@@ -118,8 +122,8 @@ impl Connector {
 
     async fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
         let Peer { host, port, .. } = &*self.peer;
-        match timeout_at(deadline, lookup_host((host.as_str(), *port))).await {
-            Ok(Ok(addresses)) => Ok(addresses.collect()),
+        match timeout_at(deadline, self.names.look_up(host, *port)).await {
+            Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(source)) => Err(ConnectError::Resolve { host: host.clone(), source }),
             Err(_) => Err(ConnectError::ResolveTimeout { host: host.clone(), after: self.timeout }),
         }
@@ -159,7 +163,7 @@ impl Connector {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, timeout, tls, either } = self;
+        let Self { peer, timeout, tls, either, .. } = self;
         let (tls, http2) = (tls.is_some(), either.is_some());
         write!(f, "Connector {{ {peer}, tls: {tls}, http2: {http2}, timeout: {timeout:?} }}")
     }

@@ -1,0 +1,58 @@
+//! The look-up of a name, once for all who want it at one time: each takes a thread of the system's
+//! resolver, and a hundred callers who come at once would take a hundred.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::net::lookup_host;
+use tokio::sync::OnceCell;
+
+type Addresses = OnceCell<Vec<SocketAddr>>;
+
+/// Look-ups of one name.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The one that is under way.
+    current: Mutex<Weak<Addresses>>,
+}
+
+impl Names {
+    /// Whoever comes while others wait gets what they get. Nothing is kept after that: names move.
+    pub(super) async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let current = self.current();
+        let found = current.get_or_try_init(|| async {
+            io::Result::Ok(lookup_host((host, port)).await?.collect())
+        });
+        found.await.cloned()
+    }
+
+    fn current(&self) -> Arc<Addresses> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.upgrade().unwrap_or_else(|| {
+            let new = Arc::default();
+            *current = Arc::downgrade(&new);
+            new
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn p27_those_who_wait_share_a_look_up_and_it_is_not_kept() {
+        let names = Names::default();
+        let held = names.current();
+        let address: SocketAddr = ([192, 0, 2, 1], 80).into();
+        held.set(vec![address]).expect("nobody else");
+        // No such name: it would fail if it were asked for.
+        let found = names.look_up("name.invalid", 1).await.expect("the one under way");
+        assert_eq!(found, [address]);
+        drop(held);
+        assert!(names.look_up("name.invalid", 1).await.is_err());
+        let found = names.look_up("127.0.0.1", 1).await.expect("an address");
+        assert_eq!(found, [SocketAddr::from(([127, 0, 0, 1], 1))]);
+    }
+}
