@@ -9,6 +9,7 @@ pub mod guard;
 mod head;
 pub mod inject;
 pub mod inspect;
+mod kinds;
 pub mod listener;
 mod note;
 pub mod peer;
@@ -122,7 +123,7 @@ impl Proxy {
         };
         let answer =
             answer.unwrap_or_else(|error| self.own_answer(settings, client, &method, &error));
-        let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
+        let requests = route.map_or(self.metrics.unrouted(), |r| &r.metrics.requests);
         requests.answered(&method, answer.status());
         client.inspect(|it| it.requests.answered(settings.map(|s| s.place), answer.status()));
         answer
@@ -130,9 +131,10 @@ impl Proxy {
 
     /// Answers what could not be read as a request.
     pub fn refuse(&self, entrance: Entrance, fault: Fault) -> Response<ReplyBody> {
-        let settings = self.routes.at(entrance).map(|route| &*route.settings);
+        let route = self.routes.at(entrance);
+        let settings = route.map(|route| &*route.settings);
         let answer = self.own_answer(settings, None, &Method::GET, &ProxyError::Malformed(fault));
-        let requests = settings.map_or(self.metrics.unrouted(), |s| &s.metrics.requests);
+        let requests = route.map_or(self.metrics.unrouted(), |r| &r.metrics.requests);
         requests.of_unknown_method(answer.status());
         answer
     }
@@ -183,7 +185,7 @@ impl Proxy {
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Found { route, target } = found;
         let settings = &route.settings;
-        let mut flight = Flight::new(settings.metrics.clone(), Instant::now());
+        let mut flight = Flight::new(route.clone(), Instant::now());
         let (parts, body) = request.into_parts();
         let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
         if let Some(client) = client {
@@ -192,10 +194,10 @@ impl Proxy {
         }
         settings.admit(&body)?;
         if let Admission::Emulate(call) = admission {
-            return Box::pin(emulate::answer(call, settings, body)).await;
+            return Box::pin(emulate::answer(call, route, body)).await;
         }
         let mut head = Head::new(route, parts, target, &body);
-        let passed = &settings.metrics.request_bytes;
+        let passed = &route.metrics.request_bytes;
         flight.replay = Replay::new(body, settings.body_limits, passed);
 
         let token = current(route).await?;
@@ -304,7 +306,7 @@ async fn attempt(
             Err(error) => return Err(settings.no_answer(error, replay)),
         }
     };
-    settings.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
+    route.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     if crate::headers::has_unknown_coding(response.headers()) {
         return Err(settings.no_answer(SendError::Coding, replay));

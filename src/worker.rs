@@ -17,7 +17,7 @@ use crate::proxy::clients::Roster;
 use crate::proxy::listener::{self, Socket};
 use crate::proxy::route::{Entrance, Route, Routes, Settings};
 use crate::proxy::tls::{self, Terminator};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 use crate::upstream::connect::Connector;
 use crate::upstream::pool::{self, Upstream};
 
@@ -61,7 +61,7 @@ pub fn start(
         let blueprint = blueprint.clone();
         let name = format!("worker-{number}");
         thread::Builder::new().name(name).spawn(move || {
-            if let Err(error) = run(&blueprint, listeners) {
+            if let Err(error) = run(&blueprint, listeners, number) {
                 error!(%error, "a worker could not start");
             }
         })
@@ -69,11 +69,14 @@ pub fn start(
     (0..count).map(start_one).collect()
 }
 
-fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
+fn run(blueprint: &Blueprint, listeners: Vec<Listener>, number: usize) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
         let Blueprint { clients, metrics, drain, .. } = blueprint;
+        let route = |upstream: &UpstreamBlueprint| {
+            route(upstream, metrics.of_worker(&upstream.settings.name, number))
+        };
+        let routes = Routes::new(blueprint.upstreams.iter().map(route).collect());
         let terminator = |shared| Rc::new(Terminator::new(shared, metrics.handshakes()));
         let tls = blueprint.tls.clone().map(terminator);
         let seats = Rc::new(Seats::default());
@@ -90,15 +93,14 @@ fn run(blueprint: &Blueprint, listeners: Vec<Listener>) -> io::Result<()> {
     })
 }
 
-fn route(upstream: &UpstreamBlueprint) -> Route {
-    let metrics = &upstream.settings.metrics;
+fn route(upstream: &UpstreamBlueprint, metrics: WorkerMetrics) -> Route {
     let pool = Upstream::new(
         upstream.connector.clone(),
         upstream.pool.clone(),
         metrics.connections_active.clone(),
         metrics.connections_idle.clone(),
     );
-    Route { settings: upstream.settings.clone(), upstream: pool }
+    Route { settings: upstream.settings.clone(), metrics, upstream: pool }
 }
 
 async fn sweep(routes: Routes) {

@@ -14,37 +14,40 @@ use http_body::{Body, Frame, SizeHint};
 pub struct Peeked<B: Body> {
     /// Most looks end within the first piece.
     first: Option<Bytes>,
-    more: VecDeque<Frame<Bytes>>,
-    /// Small pieces, in one: a thousand of them must not cost a thousand buffers.
-    small: BytesMut,
+    /// What was read after it, and met: a body of which the first piece is enough is small.
+    more: Option<Box<More<B::Error>>>,
     rest: B,
-    /// Met while reading ahead; the caller meets it after the frames before it.
-    failure: Option<B::Error>,
     /// All frames have come: not every body knows that of itself.
     ended: bool,
     /// This body does.
     knows_its_end: bool,
 }
 
+#[derive(Debug)]
+struct More<E> {
+    frames: VecDeque<Frame<Bytes>>,
+    /// Small pieces, in one: a thousand of them must not cost a thousand buffers.
+    small: BytesMut,
+    /// The caller meets it after the frames before it.
+    failure: Option<E>,
+}
+
 impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
     /// `knows_its_end`: `body` has broken off if it says no more and does not say that this is its
     /// end.
     pub fn new(body: B, knows_its_end: bool) -> Self {
-        // An empty queue does not allocate.
-        let more = VecDeque::new();
-        let small = BytesMut::new();
-        Self { first: None, more, small, rest: body, failure: None, ended: false, knows_its_end }
+        Self { first: None, more: None, rest: body, ended: false, knows_its_end }
     }
 
     /// Reads one more piece ahead. `None`: there is none, because the body has ended or failed.
     pub async fn read_ahead(&mut self) -> Option<&[u8]> {
-        if self.ended || self.failure.is_some() {
+        if self.ended || self.has_failed() {
             return None;
         }
         let frame = match poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                self.failure = Some(error);
+                self.more.get_or_insert_default().failure = Some(error);
                 return None;
             }
             None => {
@@ -57,33 +60,23 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
                 self.first = Some(data);
                 self.first.as_deref()
             }
-            Ok(data) if data.len() < SMALL => {
-                let held = self.small.len();
-                self.small.extend_from_slice(&data);
-                Some(&self.small[held..])
-            }
-            Ok(data) => {
-                self.queue_small();
-                self.more.push_back(Frame::data(data));
-                self.more.back().and_then(Frame::data_ref).map(AsRef::as_ref)
-            }
+            Ok(data) => Some(self.more.get_or_insert_default().push(data)),
             Err(trailers) => {
                 self.ended = true;
-                self.queue_small();
-                self.more.push_back(trailers);
+                let more = self.more.get_or_insert_default();
+                more.queue_small();
+                more.frames.push_back(trailers);
                 None
             }
         }
     }
 
-    fn is_drained(&self) -> bool {
-        self.first.is_none() && self.more.is_empty() && self.small.is_empty()
+    fn has_failed(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.failure.is_some())
     }
 
-    fn queue_small(&mut self) {
-        if !self.small.is_empty() {
-            self.more.push_back(Frame::data(self.small.split().freeze()));
-        }
+    fn is_drained(&self) -> bool {
+        self.first.is_none() && self.more.as_ref().is_none_or(|more| more.is_empty())
     }
 
     /// Reads ahead until the body has ended or failed, or `limit` bytes are held.
@@ -97,8 +90,8 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
 
     /// Bytes that were read ahead.
     fn held(&self) -> u64 {
-        let pieces = self.first.iter().chain(self.more.iter().filter_map(Frame::data_ref));
-        pieces.map(|data| data.len() as u64).sum::<u64>() + self.small.len() as u64
+        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
+        first + self.more.as_ref().map_or(0, |more| more.bytes())
     }
 
     /// Whether the whole body has been read from the network.
@@ -113,6 +106,49 @@ impl<B: Body<Data = Bytes> + Unpin> Peeked<B> {
     }
 }
 
+impl<E> More<E> {
+    fn push(&mut self, data: Bytes) -> &[u8] {
+        if data.len() < SMALL {
+            let held = self.small.len();
+            self.small.extend_from_slice(&data);
+            return &self.small[held..];
+        }
+        self.queue_small();
+        self.frames.push_back(Frame::data(data));
+        self.frames.back().and_then(Frame::data_ref).map_or(&[], AsRef::as_ref)
+    }
+
+    fn queue_small(&mut self) {
+        if !self.small.is_empty() {
+            self.frames.push_back(Frame::data(self.small.split().freeze()));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.small.is_empty()
+    }
+
+    fn bytes(&self) -> u64 {
+        let pieces = self.frames.iter().filter_map(Frame::data_ref);
+        pieces.map(|data| data.len() as u64).sum::<u64>() + self.small.len() as u64
+    }
+
+    /// What comes next of it.
+    fn pop(&mut self) -> Option<Result<Frame<Bytes>, E>> {
+        if self.frames.is_empty() {
+            self.queue_small();
+        }
+        let frame = self.frames.pop_front().map(Ok);
+        frame.or_else(|| self.failure.take().map(Err))
+    }
+}
+
+impl<E> Default for More<E> {
+    fn default() -> Self {
+        Self { frames: VecDeque::new(), small: BytesMut::new(), failure: None }
+    }
+}
+
 impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
     type Data = Bytes;
     type Error = B::Error;
@@ -122,29 +158,22 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Peeked<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
-        let first = this.first.take().map(Frame::data);
-        let frame = first.or_else(|| {
-            if this.more.is_empty() {
-                this.queue_small();
-            }
-            this.more.pop_front()
-        });
-        if let Some(frame) = frame {
-            return Poll::Ready(Some(Ok(frame)));
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        match this.failure.take() {
-            Some(error) => Poll::Ready(Some(Err(error))),
-            None if this.ended => Poll::Ready(None),
-            None => {
-                let frame = ready!(Pin::new(&mut this.rest).poll_frame(cx));
-                this.ended = frame.is_none();
-                Poll::Ready(frame)
-            }
+        if let Some(next) = this.more.as_mut().and_then(|more| more.pop()) {
+            return Poll::Ready(Some(next));
         }
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(Pin::new(&mut this.rest).poll_frame(cx));
+        this.ended = frame.is_none();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_drained() && self.failure.is_none() && self.is_complete()
+        self.is_drained() && !self.has_failed() && self.is_complete()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -203,7 +232,7 @@ mod tests {
         body.read_to_end(u64::MAX).await;
         assert!(body.is_complete());
         assert_eq!(buffers.iter().filter(|buffer| !buffer.is_unique()).count(), 1);
-        assert_eq!(body.more.len(), 0, "and are one");
+        assert_eq!(body.more.as_ref().map(|more| more.frames.len()), Some(0), "and are one");
         assert_eq!(body.collect().await.expect("no error").to_bytes(), "x".repeat(100));
     }
 }

@@ -22,16 +22,17 @@ use crate::vendor::emulation::{Filling, TokenCall};
 
 use super::error::ProxyError;
 use super::reply::ReplyBody;
-use super::route::Settings;
+use super::route::Route;
 
 /// # Errors
 /// When the request's body is too long, too slow or broken.
 pub async fn answer(
     call: &TokenCall,
-    settings: &Settings,
+    route: &Route,
     body: CallerBody,
 ) -> Result<Response<ReplyBody>, ProxyError> {
-    let dropped = timeout(BODY_TIME, drop_body(body, settings)).await;
+    let settings = &route.settings;
+    let dropped = timeout(BODY_TIME, drop_body(body, route)).await;
     dropped.unwrap_or(Err(ProxyError::BodyStoodStill))?;
 
     // A placeholder is good for ever; its end brings the SDK back here, and no more.
@@ -52,8 +53,8 @@ pub async fn answer(
 }
 
 /// Reads what the SDK takes for its credentials, and keeps none of it.
-async fn drop_body(mut body: CallerBody, settings: &Settings) -> Result<(), ProxyError> {
-    let (longest, too_large) = match settings.body_limits.whole {
+async fn drop_body(mut body: CallerBody, route: &Route) -> Result<(), ProxyError> {
+    let (longest, too_large) = match route.settings.body_limits.whole {
         whole if whole < LONGEST_BODY => (whole, ProxyError::BodyTooLarge(whole)),
         _ => (LONGEST_BODY, ProxyError::TokenCallTooLarge(LONGEST_BODY)),
     };
@@ -68,7 +69,7 @@ async fn drop_body(mut body: CallerBody, settings: &Settings) -> Result<(), Prox
             None => ProxyError::BodyBroken,
         })?;
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        settings.metrics.request_bytes.inc_by(length);
+        route.metrics.request_bytes.inc_by(length);
         read += length;
         if read > longest {
             return Err(too_large);

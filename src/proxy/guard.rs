@@ -139,7 +139,7 @@ impl Guard {
 
     fn judge_call(&self, method: &Method, path: &str) -> Result<(), Refusal> {
         let Config { allowed, token_endpoints, .. } = &self.config;
-        if token_endpoints.iter().any(|pattern| pattern.could_match(path)) {
+        if PathPattern::any_could_match(token_endpoints, path) {
             return Err(Refusal::TokenEndpoint);
         }
         allowed.admits(method, path).map_err(|unlisted| match unlisted {

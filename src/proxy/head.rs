@@ -11,6 +11,7 @@ use crate::framing::CallerBody;
 use crate::token::cache::Live;
 
 use super::error::ProxyError;
+use super::kinds::Kinds;
 use super::route::Route;
 use super::tunnel::UpgradeRequest;
 use super::{inject, proceed};
@@ -33,12 +34,14 @@ impl Head {
         body: &CallerBody,
     ) -> Self {
         let settings = &route.settings;
-        let upgrade = UpgradeRequest::of(&mut parts, body).map(Box::new);
+        let kinds = Kinds::of(&parts.headers);
+        let upgrade = kinds.of_this_hop.then(|| UpgradeRequest::of(&mut parts, body)).flatten();
+        let upgrade = upgrade.map(Box::new);
         let Parts { method, mut headers, version, .. } = parts;
-        let trailers = crate::headers::takes_trailers(&headers);
-        settings.strip.headers(&mut headers);
+        let trailers = kinds.of_this_hop && crate::headers::takes_trailers(&headers);
+        settings.strip.headers_of(kinds, &mut headers);
         headers.insert(HOST, settings.authority.clone());
-        let expects = proceed::is_expected(version, &mut headers, body);
+        let expects = kinds.expect && proceed::is_expected(version, &mut headers, body);
         if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
             // Left to itself, hyper drops such a body of a GET.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

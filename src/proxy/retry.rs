@@ -4,6 +4,7 @@ use http::HeaderValue;
 
 use crate::body::replay::{NoReplay, Replay};
 use crate::framing::CallerBody;
+use crate::vendor::path::PathPattern;
 
 use super::head::Head;
 use super::route::Settings;
@@ -38,7 +39,7 @@ pub(super) fn allow(
     head: &Head,
     replay: &Replay<CallerBody>,
 ) -> Result<(), Skip> {
-    let is_never = |path: &str| settings.never_resend.iter().any(|never| never.could_match(path));
+    let is_never = |path: &str| PathPattern::any_could_match(&settings.never_resend, path);
     let judge = |_: &_, path: &str| if is_never(path) { Err(Skip::PathExcluded) } else { Ok(()) };
     settings.guard.judge_each(head.as_sent(), judge, Skip::PathExcluded)?;
     replay.check().map_err(|no| match no {

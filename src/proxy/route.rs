@@ -11,7 +11,7 @@ use http::{Method, Request};
 use crate::body::replay::{self, ReplayBody};
 use crate::browsers::{self, Host, Hosts, Pages};
 use crate::framing::CallerBody;
-use crate::telemetry::metrics::RequestMetrics;
+use crate::telemetry::metrics::{RequestMetrics, WorkerMetrics};
 use crate::token::Tokens;
 use crate::upstream::pool::Upstream;
 use crate::vendor::description::Envelope;
@@ -28,6 +28,8 @@ use super::vendor_body::Times;
 #[derive(Debug)]
 pub struct Route {
     pub settings: Arc<Settings>,
+    /// This worker's own, too.
+    pub metrics: WorkerMetrics,
     /// This worker's own connections.
     pub upstream: Upstream<ReplayBody<CallerBody>>,
 }
@@ -74,30 +76,30 @@ pub enum Entrance {
 /// All upstreams of a worker.
 #[derive(Clone, Debug)]
 pub struct Routes {
-    routes: Rc<[Route]>,
+    routes: Rc<[Rc<Route>]>,
 }
 
 /// A route, and the target as the vendor is to see it, before anything is injected.
 #[derive(Debug)]
 pub struct Found<'a> {
-    pub route: &'a Route,
+    pub route: &'a Rc<Route>,
     pub target: PathAndQuery,
 }
 
 impl Routes {
     pub fn new(routes: Vec<Route>) -> Self {
-        Self { routes: routes.into() }
+        Self { routes: routes.into_iter().map(Rc::new).collect() }
     }
 
     /// The one upstream that an entrance leads to.
-    pub fn at(&self, entrance: Entrance) -> Option<&Route> {
+    pub fn at(&self, entrance: Entrance) -> Option<&Rc<Route>> {
         match entrance {
             Entrance::Upstream(index) => self.routes.get(index),
             Entrance::Gateway => None,
         }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Route>> {
         self.routes.iter()
     }
 
@@ -155,7 +157,7 @@ impl Routes {
         &self,
         host: &str,
         target: PathAndQuery,
-    ) -> Result<(&Route, PathAndQuery), ProxyError> {
+    ) -> Result<(&Rc<Route>, PathAndQuery), ProxyError> {
         let named = self.by_host(host);
         if let Some(route) = named.filter(|route| !route.settings.shares_our_host) {
             return Ok((route, target));
@@ -200,7 +202,7 @@ impl Routes {
         Some(refusal)
     }
 
-    fn by_host(&self, host: &str) -> Option<&Route> {
+    fn by_host(&self, host: &str) -> Option<&Rc<Route>> {
         self.routes.iter().find(|route| route.settings.vendor_host.is(host))
     }
 

@@ -10,6 +10,8 @@ use crate::headers::{NameSet, list, remove_hop_by_hop, retain};
 use crate::vendor::emulation::holds_placeholder;
 use crate::vendor::injection::{Inject, Place};
 
+use super::kinds::Kinds;
+
 /// What one upstream strips beside hop-by-hop fields: everything that is injected.
 #[derive(Clone, Debug)]
 pub struct Strip {
@@ -40,12 +42,21 @@ impl Strip {
     }
 
     pub fn headers(&self, headers: &mut HeaderMap) {
-        remove_hop_by_hop(headers);
+        self.headers_of(Kinds::of(headers), headers);
+    }
+
+    /// The same for a header of which the kinds of fields are known.
+    pub(super) fn headers_of(&self, kinds: Kinds, headers: &mut HeaderMap) {
+        if kinds.of_this_hop {
+            remove_hop_by_hop(headers);
+        }
         self.headers.remove_from(headers);
         if self.placeholders {
             placeholders(headers);
         }
-        self.announced_trailers(headers);
+        if kinds.trailer {
+            self.announced_trailers(headers);
+        }
     }
 
     /// What may not come as a header may not come after the body either: hyper passes on only those

@@ -1,7 +1,7 @@
 //! A vendor's body on its way to the caller, and what ends with it.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use crate::body::peek::Peeked;
 use crate::body::replay::{Replay, ReplayBody};
 use crate::framing::CallerBody;
 use crate::headers::connection_options;
-use crate::telemetry::metrics::{Held, Limit, RequestMetrics};
+use crate::telemetry::metrics::{Held, Limit, WorkerMetrics};
 use crate::upstream::AnswerBody;
 use crate::upstream::pool::Lease;
+
+use super::route::Route;
 
 /// When it has ended its connection goes back to the pool; when it is dropped before, the
 /// connection is closed.
@@ -33,7 +35,7 @@ pub struct VendorBody {
 /// A request from its head to the end of its answer's body.
 #[derive(Debug)]
 pub struct Flight {
-    metrics: Arc<RequestMetrics>,
+    route: Rc<Route>,
     began: Instant,
     /// The caller's body, for as long as anybody may want it; none until its head is admitted.
     pub replay: Replay<CallerBody>,
@@ -112,7 +114,7 @@ impl VendorBody {
             }
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.flight.metrics.response_bytes.inc_by(data.len() as u64);
+                    self.flight.route.metrics.response_bytes.inc_by(data.len() as u64);
                 }
                 self.give_back_if_complete();
                 Poll::Ready(Some(Ok(frame)))
@@ -138,7 +140,7 @@ impl VendorBody {
 
     fn end(&mut self, over: Limit) -> ReplyError {
         self.lease = None;
-        self.flight.metrics.limits.reached(over);
+        self.flight.route.settings.metrics.limits.reached(over);
         match (over, self.clock.times.total) {
             (Limit::Total, Some(total)) => ReplyError::TookTooLong(total),
             _ => ReplyError::StoodStill(self.clock.times.idle),
@@ -185,9 +187,9 @@ impl Clock {
 // === impl Flight ===
 
 impl Flight {
-    pub fn new(metrics: Arc<RequestMetrics>, began: Instant) -> Self {
-        let in_flight = Held::new(&metrics.in_flight);
-        Self { metrics, began, replay: Replay::Empty, is_last: false, _in_flight: in_flight }
+    pub fn new(route: Rc<Route>, began: Instant) -> Self {
+        let in_flight = Held::new(&route.settings.metrics.in_flight);
+        Self { route, began, replay: Replay::Empty, is_last: false, _in_flight: in_flight }
     }
 
     /// Notes from an answer's head whether its sender takes no more of the request after it.
@@ -212,14 +214,14 @@ impl Flight {
         }
     }
 
-    pub fn metrics(&self) -> &RequestMetrics {
-        &self.metrics
+    pub fn metrics(&self) -> &WorkerMetrics {
+        &self.route.metrics
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.metrics.duration.observe(self.began.elapsed().as_secs_f64());
+        self.route.metrics.duration.observe(self.began.elapsed().as_secs_f64());
     }
 }
 

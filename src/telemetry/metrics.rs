@@ -14,12 +14,13 @@ mod process;
 mod requests;
 mod store;
 mod token;
+mod workers;
 
 use std::sync::{Arc, OnceLock};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
@@ -30,22 +31,20 @@ pub use limits::{Limit, Limits};
 pub use requests::Requests;
 pub use store::StoreMetrics;
 pub use token::TokenMetrics;
+pub use workers::WorkerMetrics;
 
 use callers::CallerFamilies;
 use clients::ClientMetrics;
 use guard::GuardMetrics;
 use process::Process;
+use workers::WorkerFamilies;
 
 /// All metric families of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_duration: HistogramVec,
+    workers: WorkerFamilies,
     in_flight: IntGaugeVec,
-    request_bytes: IntCounterVec,
-    response_bytes: IntCounterVec,
     rejections: IntCounterVec,
     retries: IntCounterVec,
     refreshes: IntCounterVec,
@@ -58,7 +57,6 @@ pub struct Metrics {
     guard: GuardMetrics,
     malformed: IntCounterVec,
     limits: IntCounterVec,
-    connections: IntGaugeVec,
     callers: CallerFamilies,
     clients: ClientMetrics,
     reloads: IntCounterVec,
@@ -69,15 +67,11 @@ pub struct Metrics {
     unrouted_limits: Limits,
 }
 
-/// One upstream's handles for the request path.
+/// One upstream's handles for what workers share, or what few requests count.
 #[derive(Debug)]
 pub struct RequestMetrics {
-    pub requests: Requests,
-    pub duration: Histogram,
-    pub upstream_duration: Histogram,
+    /// Shared, for there is a limit to it.
     pub in_flight: IntGauge,
-    pub request_bytes: IntCounter,
-    pub response_bytes: IntCounter,
     /// By the index of the rule.
     pub rejections: Vec<IntCounter>,
     pub recovered: IntCounter,
@@ -86,8 +80,6 @@ pub struct RequestMetrics {
     pub failed: IntCounter,
     pub limits: Limits,
     pub emulated: IntCounter,
-    pub connections_active: IntGauge,
-    pub connections_idle: IntGauge,
 }
 
 // === impl Metrics ===
@@ -97,40 +89,16 @@ impl Metrics {
     /// Never, unless two families have one name.
     pub fn new(version: &str, revision: &str) -> prometheus::Result<Arc<Self>> {
         let registry = Registry::new();
-        let requests = counter(
-            "tokenward_requests_total",
-            "Requests answered.",
-            &["upstream", "method", "status"],
-        )?;
+        let workers = WorkerFamilies::new()?;
         let limits = counter(
             "tokenward_limits_reached_total",
             "Requests, answers and connections that met a limit.",
             &["upstream", "limit"],
         )?;
         let metrics = Self {
-            request_duration: histogram(
-                "tokenward_request_duration_seconds",
-                "From a request's head to the end of its answer's body.",
-                REQUEST_SECONDS,
-            )?,
-            upstream_duration: histogram(
-                "tokenward_upstream_duration_seconds",
-                "From sending to the first byte of the upstream's answer, one attempt.",
-                REQUEST_SECONDS,
-            )?,
             in_flight: gauge(
                 "tokenward_requests_in_flight",
                 "Requests whose answers have not ended.",
-            )?,
-            request_bytes: counter(
-                "tokenward_request_bytes_total",
-                "Body bytes from callers.",
-                &["upstream"],
-            )?,
-            response_bytes: counter(
-                "tokenward_response_bytes_total",
-                "Body bytes to callers.",
-                &["upstream"],
             )?,
             rejections: counter(
                 "tokenward_rejections_total",
@@ -151,6 +119,7 @@ impl Metrics {
                 "tokenward_token_refresh_duration_seconds",
                 "How long a renewal took.",
                 REFRESH_SECONDS,
+                &["upstream"],
             )?,
             generation: gauge(
                 "tokenward_token_generation",
@@ -179,10 +148,6 @@ impl Metrics {
                 "Requests that were no proper HTTP, refused before anything left.",
                 &["fault"],
             )?,
-            connections: IntGaugeVec::new(
-                Opts::new("tokenward_upstream_connections", "Connections to the upstream."),
-                &["upstream", "state"],
-            )?,
             callers: CallerFamilies::new()?,
             clients: ClientMetrics::new()?,
             reloads: counter(
@@ -198,10 +163,10 @@ impl Metrics {
                 ),
                 &["upstream"],
             )?,
-            unrouted: Requests::new(requests.clone(), ""),
+            unrouted: Requests::new(workers.requests.clone(), "", ""),
             unrouted_limits: Limits::new(&limits, ""),
             limits,
-            requests,
+            workers,
             registry,
         };
         metrics.register(version, revision)?;
@@ -210,12 +175,12 @@ impl Metrics {
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
         let families: [Box<dyn Collector>; 20] = [
-            Box::new(self.requests.clone()),
-            Box::new(self.request_duration.clone()),
-            Box::new(self.upstream_duration.clone()),
+            Box::new(self.workers.requests.clone()),
+            Box::new(self.workers.duration.clone()),
+            Box::new(self.workers.upstream_duration.clone()),
             Box::new(self.in_flight.clone()),
-            Box::new(self.request_bytes.clone()),
-            Box::new(self.response_bytes.clone()),
+            Box::new(self.workers.request_bytes.clone()),
+            Box::new(self.workers.response_bytes.clone()),
             Box::new(self.rejections.clone()),
             Box::new(self.retries.clone()),
             Box::new(self.refreshes.clone()),
@@ -227,7 +192,7 @@ impl Metrics {
             Box::new(self.budget_remaining.clone()),
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
-            Box::new(self.connections.clone()),
+            Box::new(self.workers.connections.clone()),
             Box::new(self.reloads.clone()),
             Box::new(self.lock_wait.clone()),
         ];
@@ -252,18 +217,11 @@ impl Metrics {
         upstream: &str,
         rules: impl IntoIterator<Item = &'a str>,
     ) -> RequestMetrics {
-        let of = [upstream];
         let retry = |outcome| self.retries.with_label_values(&[upstream, outcome]);
-        let connections = |state| self.connections.with_label_values(&[upstream, state]);
         let rejections =
             rules.into_iter().map(|rule| self.rejections.with_label_values(&[upstream, rule]));
         RequestMetrics {
-            requests: Requests::new(self.requests.clone(), upstream),
-            duration: self.request_duration.with_label_values(&of),
-            upstream_duration: self.upstream_duration.with_label_values(&of),
-            in_flight: self.in_flight.with_label_values(&of),
-            request_bytes: self.request_bytes.with_label_values(&of),
-            response_bytes: self.response_bytes.with_label_values(&of),
+            in_flight: self.in_flight.with_label_values(&[upstream]),
             rejections: rejections.collect(),
             recovered: retry("recovered"),
             rejected_again: retry("rejected_again"),
@@ -271,9 +229,12 @@ impl Metrics {
             failed: retry("failed"),
             limits: Limits::new(&self.limits, upstream),
             emulated: self.guard.emulated(upstream),
-            connections_active: connections("active"),
-            connections_idle: connections("idle"),
         }
+    }
+
+    /// A worker's own handles of one upstream.
+    pub fn of_worker(&self, upstream: &str, worker: usize) -> WorkerMetrics {
+        self.workers.of(upstream, worker)
     }
 
     /// The handles of one upstream's token.
@@ -347,7 +308,9 @@ impl Metrics {
     /// When a collector's output cannot be encoded.
     pub fn encode(&self) -> prometheus::Result<Vec<u8>> {
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        let mut families = self.registry.gather();
+        workers::join(&mut families);
+        TextEncoder::new().encode(&families, &mut text)?;
         Ok(text)
     }
 }
@@ -360,8 +323,13 @@ fn gauge(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
     IntGaugeVec::new(Opts::new(name, help), &["upstream"])
 }
 
-fn histogram(name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
-    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), &["upstream"])
+fn histogram(
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)
 }
 
 const REQUEST_SECONDS: &[f64] =

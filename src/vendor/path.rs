@@ -35,6 +35,7 @@ mod units;
 use percent_encoding::percent_decode_str;
 
 pub use certain::Certain;
+use certain::Spelling;
 use readings::Automaton;
 
 /// A path in which `*` stands for any run of characters, `/` included.
@@ -85,8 +86,26 @@ impl PathPattern {
     /// Whether any server could take `path` for what the pattern says: for lists of what is
     /// forbidden. The rules are those of [this module](self).
     pub fn could_match(&self, path: &str) -> bool {
-        if !certain::is_plain(path) || path.contains('.') {
-            return self.automaton.could_match(path.as_bytes());
+        Self::any_could_match(std::slice::from_ref(self), path)
+    }
+
+    /// Whether any server could take `path` for what one of the patterns says.
+    pub fn any_could_match(patterns: &[Self], path: &str) -> bool {
+        if patterns.is_empty() {
+            return false;
+        }
+        match certain::spelling(path) {
+            Spelling::Plain => patterns.iter().any(|it| it.could_match_plain(path)),
+            _ => patterns.iter().any(|it| it.automaton.could_match(path.as_bytes())),
+        }
+    }
+
+    fn could_match_plain(&self, path: &str) -> bool {
+        // Most paths begin otherwise than all that is forbidden.
+        let beginning = self.text[..self.literal].trim_end_matches('/').as_bytes();
+        let same = |text: &[u8]| text.eq_ignore_ascii_case(beginning);
+        if !path.as_bytes().get(..beginning.len()).is_some_and(same) {
+            return false;
         }
         let matches = |pattern: &str, path: &str| {
             glob(pattern.as_bytes(), path.as_bytes(), u8::eq_ignore_ascii_case)

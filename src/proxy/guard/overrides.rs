@@ -25,7 +25,9 @@ struct Unreadable;
 impl Overrides {
     /// `None`: nothing, as for nearly every request.
     fn of<'a>(&self, headers: &'a HeaderMap) -> Option<Result<Overridden<'a>, Unreadable>> {
-        let is_one = |name: &str| self.methods.contains(name) || self.paths.contains(name);
+        let is_one = |name: &str| {
+            name.starts_with('x') && (self.methods.contains(name) || self.paths.contains(name))
+        };
         let overrides = headers.keys().any(|name| is_one(name.as_str()));
         overrides.then(|| self.read(headers))
     }

@@ -12,14 +12,16 @@ use prometheus::{IntCounter, IntCounterVec};
 pub struct Requests {
     family: IntCounterVec,
     upstream: String,
+    worker: String,
     classes: [[OnceLock<Class>; CLASSES]; METHODS.len() + 1],
 }
 
 type Class = Box<[OnceLock<IntCounter>; 100]>;
 
 impl Requests {
-    pub(super) fn new(family: IntCounterVec, upstream: &str) -> Self {
-        Self { family, upstream: upstream.to_owned(), classes: Default::default() }
+    pub(super) fn new(family: IntCounterVec, upstream: &str, worker: &str) -> Self {
+        let (upstream, worker) = (upstream.to_owned(), worker.to_owned());
+        Self { family, upstream, worker, classes: Default::default() }
     }
 
     pub fn answered(&self, method: &Method, status: StatusCode) {
@@ -44,7 +46,7 @@ impl Requests {
         let method = METHODS.get(row).map_or("OTHER", Method::as_str);
         // HTTP ends at 599; what a vendor invents beyond is one label.
         let status = if class < CLASSES - 1 { status.as_str() } else { "other" };
-        self.family.with_label_values(&[self.upstream.as_str(), method, status])
+        self.family.with_label_values(&[self.upstream.as_str(), method, status, &self.worker])
     }
 }
 

@@ -56,16 +56,35 @@ fn is_meant_by_star(before: &str, run: &str, after: &str) -> bool {
     !between_slashes || run.bytes().any(|byte| byte != b'/' && byte != UNSURE_SLASH)
 }
 
-/// True for nearly every real path: all servers read it alike.
-pub(super) fn is_plain(path: &str) -> bool {
+/// How a path is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// All servers read it alike, as nearly every real path.
+    Plain,
+    /// The same, with dots, of which some servers make more.
+    Dotted,
+    Odd,
+}
+
+/// Looks at each byte of every request's path: without a branch for any of them.
+pub(super) fn spelling(path: &str) -> Spelling {
     let bytes = path.as_bytes();
-    let mut before = 0;
-    let plain = |&byte: &u8| {
-        let fits = PLAIN[usize::from(byte)] && !(before == b'/' && matches!(byte, b'/' | b'.'));
-        before = byte;
-        fits
-    };
-    bytes.first() == Some(&b'/') && bytes.iter().all(plain)
+    let (mut before, mut met, mut structure) = (0, 0, 0);
+    for &byte in bytes {
+        let kind = KINDS[usize::from(byte)];
+        met |= kind;
+        // `//` and `/.`.
+        structure |= before << 3 & kind;
+        before = kind & SLASH;
+    }
+    if bytes.first() != Some(&b'/') || met & ODD != 0 || structure != 0 {
+        return Spelling::Odd;
+    }
+    if met & DOT == 0 { Spelling::Plain } else { Spelling::Dotted }
+}
+
+fn is_plain(path: &str) -> bool {
+    spelling(path) != Spelling::Odd
 }
 
 /// Reads a path from its beginning to its end.
@@ -228,19 +247,26 @@ const UNSURE: u8 = 1;
 /// The same where it may be a slash, or be merged with one.
 const UNSURE_SLASH: u8 = 2;
 
-/// What means itself, whoever reads it. With a dot or a slash before it, a dot or a slash does not.
-static PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
+/// What a byte says of a path by itself.
+static KINDS: [u8; 256] = {
+    let mut table = [ODD; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = 0;
+        }
         byte += 1;
     }
-    let others = b"/-._~!$&'),=@";
+    let others = b"-_~!$&'),=@";
     let mut index = 0;
     while index < others.len() {
-        table[others[index] as usize] = true;
+        table[others[index] as usize] = 0;
         index += 1;
     }
+    table[b'/' as usize] = SLASH | SLASH << 3;
+    table[b'.' as usize] = DOT | SLASH << 3;
     table
 };
+const SLASH: u8 = 1;
+const DOT: u8 = 2;
+const ODD: u8 = 4;
