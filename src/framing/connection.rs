@@ -57,6 +57,13 @@ pub struct Connection {
     link: Rc<Link>,
 }
 
+/// What a connection does next.
+enum Step<E> {
+    Exchange(E),
+    Fault(Fault),
+    End,
+}
+
 /// What follows an answer.
 enum After {
     Request,
@@ -83,21 +90,30 @@ impl Connection {
     pub async fn serve<S: Service>(self, service: &S) -> Result<(), Broken> {
         let link = &self.link;
         loop {
+            // In a box, and never here: a connection that waits does not carry the weight of a request.
+            let begin = |request: Request<()>, asked| {
+                let request = request.map(|()| self.body(&asked));
+                Box::pin(exchange(link, service, request, asked))
+            };
             let next = poll_fn(|cx| match service.poll_leave(cx) {
-                Poll::Ready(()) => Poll::Ready(Ok(Next::End)),
-                Poll::Pending => link.state.borrow_mut().poll_next(cx),
+                Poll::Ready(()) => Poll::Ready(Ok(Step::End)),
+                Poll::Pending => {
+                    let next = ready!(link.state.borrow_mut().poll_next(cx))?;
+                    Poll::Ready(Ok::<_, Broken>(match next {
+                        Next::End => Step::End,
+                        Next::Fault(fault) => Step::Fault(fault),
+                        Next::Request(request, asked) => Step::Exchange(begin(request, asked)),
+                    }))
+                }
             });
             let after = match next.await? {
-                Next::End => After::End,
-                Next::Fault(fault) => {
+                Step::End => After::End,
+                Step::Fault(fault) => {
                     self.refuse(service, fault).await?;
                     After::End
                 }
-                Next::Request(request, asked) => {
+                Step::Exchange(mut exchange) => {
                     let _busy = service.busy();
-                    let request = request.map(|()| self.body(&asked));
-                    // In a box: a connection that waits does not carry the weight of a request.
-                    let mut exchange = Box::pin(exchange(link, service, request, asked));
                     poll_fn(|cx| poll_attended(link, service, exchange.as_mut(), cx)).await?
                 }
             };

@@ -74,7 +74,8 @@ pub(super) fn build(head: &Head, bytes: &Bytes) -> Result<(Request<()>, Asked), 
 
 fn headers(bytes: &Bytes) -> Result<HeaderMap, Fault> {
     FIELDS.with_borrow_mut(|fields| {
-        let mut headers = HeaderMap::with_capacity(fields.len());
+        // Putting the vendor's host in would make a full one grow.
+        let mut headers = HeaderMap::with_capacity(fields.len() + 1);
         for Field { name, value } in fields.drain(..) {
             let name = HeaderName::from_bytes(&bytes[name]).map_err(|_| Fault::Field)?;
             let value = HeaderValue::from_maybe_shared(bytes.slice(value));

@@ -118,7 +118,8 @@ async fn http(
         Some(Protocol::Http1) => Some(Beginning::Http1(BytesMut::new())),
         Some(Protocol::Http2) => Some(Beginning::Http2(BytesMut::new())),
         None => tokio::select! {
-            began = beginning(&mut stream, limits) => began,
+            // In a box: a connection shall not carry the weight of its beginning.
+            began = Box::pin(beginning(&mut stream, limits)) => began,
             () = context.drain.stopped() => return,
             () = seat.must_leave() => return,
         },
