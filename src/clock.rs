@@ -8,7 +8,6 @@
 pub mod boot;
 #[cfg(test)]
 pub mod hand;
-pub mod turns;
 pub mod watch;
 
 pub mod rfc3339;

@@ -29,13 +29,12 @@ use std::time::Duration;
 use http::header::UPGRADE;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use crate::body::peek::Peeked;
 use crate::body::replay::{NoReplay, Replay, ReplayBody};
 use crate::causes::causes;
-use crate::clock::turns;
 use crate::drain::Drain;
 use crate::framing::CallerBody;
 use crate::framing::Fault;
@@ -186,7 +185,8 @@ impl Proxy {
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Found { route, target } = found;
         let settings = &route.settings;
-        let mut flight = Flight::new(route.clone(), turns::now());
+        let began = Instant::now();
+        let mut flight = Flight::new(route.clone(), began);
         let (parts, body) = request.into_parts();
         let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
         if let Some(client) = client {
@@ -201,8 +201,11 @@ impl Proxy {
         let passed = &route.metrics.request_bytes;
         flight.replay = Replay::new(body, settings.body_limits, passed);
 
-        let token = current(route).await?;
-        let mut first = attempt(route, &head, &flight.replay, &token).await?;
+        let (token, sent) = match settings.tokens.at_hand() {
+            Some(token) => (token, began),
+            None => (awaited(route).await?, Instant::now()),
+        };
+        let mut first = attempt(route, &head, &flight.replay, &token, sent).await?;
         let Some(rejected) = &first.rejected else {
             first.note_worked(&token);
             return Ok(self.hand_on(first, route, flight, None, head.upgrade.take()));
@@ -224,7 +227,8 @@ impl Proxy {
             let skipped = Retry::Skipped(Skip::NoToken);
             return Ok(self.hand_on(first, route, flight, Some(skipped), None));
         };
-        let second = match Box::pin(attempt(route, &head, &flight.replay, &fresh)).await {
+        let again = attempt(route, &head, &flight.replay, &fresh, Instant::now());
+        let second = match Box::pin(again).await {
             Ok(second) => second,
             Err(error) => {
                 if let Some(unlogged) = self.failures.admit() {
@@ -288,9 +292,9 @@ async fn attempt(
     head: &Head,
     replay: &Replay<CallerBody>,
     token: &Live,
+    sent: Instant,
 ) -> Result<Answer, ProxyError> {
     let settings = &route.settings;
-    let sent = turns::now();
     let mut unread = 0;
     let target = inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
     let request = head.with(&target, token);
@@ -298,7 +302,7 @@ async fn attempt(
         let answered = if head.expects {
             Box::pin(proceed::send(&route.upstream, request, replay, settings.proceed)).await
         } else {
-            route.upstream.send(request, replay.attempt(), || replay.moved_at()).await
+            route.upstream.send(request, replay.attempt(), sent, || replay.moved_at()).await
         };
         match answered {
             Ok(answered) => break answered,
@@ -308,7 +312,7 @@ async fn attempt(
             Err(error) => return Err(settings.no_answer(error, replay)),
         }
     };
-    route.metrics.upstream_duration.observe((turns::now() - sent).as_secs_f64());
+    route.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
 
     if crate::headers::has_unknown_coding(response.headers()) {
         return Err(settings.no_answer(SendError::Coding, replay));
@@ -326,7 +330,7 @@ async fn attempt(
     Ok(Answer { response, lease: Some(lease), rejected })
 }
 
-async fn current(route: &Route) -> Result<Arc<Live>, ProxyError> {
+async fn awaited(route: &Route) -> Result<Arc<Live>, ProxyError> {
     let settings = &route.settings;
     settings
         .tokens

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::clock::{BootTime, turns};
+use crate::clock::BootTime;
 
 use cache::{Cache, Live};
 use refresher::Demand;
@@ -147,10 +147,15 @@ impl Tokens {
     /// # Errors
     /// When there is still none after that, or after the longest wait.
     pub async fn current(&self) -> Result<Arc<Live>, NoToken> {
-        match self.cache.living(turns::boot_time()) {
+        match self.at_hand() {
             Some(live) => Ok(live),
             None => self.demand(None).await,
         }
+    }
+
+    /// The token in hand, if it lives; this waits for nothing.
+    pub fn at_hand(&self) -> Option<Arc<Live>> {
+        self.cache.living(BootTime::now())
     }
 
     /// A token of a later generation than the one that the vendor has just called dead. If there

@@ -11,7 +11,6 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
 use tracing::error;
 
-use crate::clock::turns;
 use crate::drain::Drain;
 use crate::proxy::Proxy;
 use crate::proxy::caller::{self, Context, Seats};
@@ -72,9 +71,7 @@ pub fn start(
 }
 
 fn run(blueprint: &Blueprint, listeners: Vec<Listener>, number: usize) -> io::Result<()> {
-    let mut builder = Builder::new_current_thread();
-    builder.enable_all().on_thread_unpark(turns::begin);
-    let runtime = builder.build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let Blueprint { clients, metrics, drain, .. } = blueprint;
         let route = |upstream: &UpstreamBlueprint| {

@@ -137,7 +137,7 @@ async fn call(connector: &Connector) {
     let request = Request::get("/x").header("host", "a").body(Empty::<Bytes>::new());
     let (parts, body) = request.expect("a request").into_parts();
     let head = RequestHead::of(&parts).expect("a target");
-    let sent = upstream.send(head, body, || None).await;
+    let sent = upstream.send(head, body, tokio::time::Instant::now(), || None).await;
     assert_eq!(sent.expect("an answer").0.status(), 200);
 }
 

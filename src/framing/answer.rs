@@ -57,7 +57,10 @@ pub(super) fn write_head<B: Body>(
     let has_body = !asked.is_head
         && !switches
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let announced = content_length(headers)?;
+    let announced = match content_length(headers) {
+        Err(_) if !has_body => None,
+        announced => announced?,
+    };
     let form = match (announced, answer.body()) {
         _ if !has_body => Form::Ended,
         (Some(length), _) => Form::of_length(length),

@@ -8,8 +8,6 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::clock::turns;
-
 /// Measures how long something has lasted that may end at any moment.
 ///
 /// Most waits end long before their time is up. A timer is therefore not moved with each of them:
@@ -39,7 +37,7 @@ impl Clock {
     /// Starts the clock where it stands still. Ready, again and again until it is stopped: it has
     /// run for `limit`.
     pub fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(turns::now);
+        let since = *self.since.get_or_insert_with(Instant::now);
         // A time that no clock can show never comes.
         let Some(end) = since.checked_add(limit) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));

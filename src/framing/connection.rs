@@ -106,6 +106,8 @@ impl Connection {
                     }))
                 }
             });
+            // To the end of the request's body, which may come after that of its answer.
+            let mut busy = None;
             let after = match next.await? {
                 Step::End => After::End,
                 Step::Fault(fault) => {
@@ -113,7 +115,7 @@ impl Connection {
                     After::End
                 }
                 Step::Exchange(mut exchange) => {
-                    let _busy = service.busy();
+                    busy = Some(service.busy());
                     poll_fn(|cx| poll_attended(link, service, exchange.as_mut(), cx)).await?
                 }
             };
@@ -123,6 +125,7 @@ impl Connection {
                 After::Request => {
                     // As a rule its body was read long before.
                     let rest = poll_fn(|cx| poll_rest(link, service, cx)).await?;
+                    drop(busy);
                     if rest == Progress::Lost || link.state.borrow_mut().has_answered() {
                         return self.end().await;
                     }

@@ -252,7 +252,10 @@ impl State {
                 return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
             }
             if self.wants_upload() {
-                break;
+                if let Some(upload) = self.upload.as_deref_mut() {
+                    upload.has_begun = true;
+                }
+                return self.poll_stalled(cx);
             }
         }
         Poll::Pending

@@ -9,7 +9,7 @@ use http::header::EXPECT;
 use http::{HeaderMap, Response, Version};
 use http_body::Body;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::body::replay::{Replay, ReplayBody};
 use crate::framing::CallerBody;
@@ -43,7 +43,7 @@ pub async fn send(
     let request = RequestHead { on_continue: Some(&wanted), ..request };
     let body = replay.attempt();
     replay.pause();
-    let mut answer = pin!(upstream.send(request, body, || replay.moved_at()));
+    let mut answer = pin!(upstream.send(request, body, Instant::now(), || replay.moved_at()));
     tokio::select! {
         biased;
         answered = answer.as_mut() => return answered,

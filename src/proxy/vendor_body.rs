@@ -12,7 +12,6 @@ use tokio::time::{Instant, Sleep};
 
 use crate::body::peek::Peeked;
 use crate::body::replay::{Replay, ReplayBody};
-use crate::clock::turns;
 use crate::framing::CallerBody;
 use crate::headers::connection_options;
 use crate::telemetry::metrics::{Held, Limit, WorkerMetrics};
@@ -222,7 +221,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.route.metrics.duration.observe((turns::now() - self.began).as_secs_f64());
+        self.route.metrics.duration.observe(self.began.elapsed().as_secs_f64());
     }
 }
 

@@ -24,7 +24,6 @@ use http_body::Body;
 use prometheus::IntGauge;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::clock::turns;
 use crate::telemetry::metrics::Held;
 
 use super::connect::{ConnectError, Connector, Negotiated};
@@ -136,7 +135,7 @@ where
         Self(Rc::new(Inner { connector, http2, shelf }))
     }
 
-    /// Sends a request and waits for the head of its answer. `moved_at` tells when its body last
+    /// Sends a request, which is to be sent `now`, and waits for the head of its answer. `moved_at` tells when its body last
     /// moved on: a long upload is no silence of the upstream's.
     ///
     /// # Errors
@@ -147,6 +146,7 @@ where
         &self,
         head: RequestHead<'_>,
         mut body: B,
+        mut now: Instant,
         moved_at: impl Fn() -> Option<Instant>,
     ) -> impl Future<Output = Result<(Response<AnswerBody>, Lease<B>), SendError>> {
         async move {
@@ -165,11 +165,13 @@ where
                         }
                     }
                 }
-                if let Some(lent) = shelf.checkout() {
+                if let Some(lent) = shelf.checkout(now) {
                     break (lent, true);
                 }
                 // Rare and large: in a box, it does not weigh on every request's future.
-                if let Some(connection) = Box::pin(self.connect(head.upgrades)).await? {
+                let connected = Box::pin(self.connect(head.upgrades)).await?;
+                now = Instant::now();
+                if let Some(connection) = connected {
                     break (shelf.lend(connection), false);
                 }
             };
@@ -177,18 +179,19 @@ where
             loop {
                 let first_byte = shelf.config.first_byte;
                 let answered =
-                    outgoing.answered(&lent.connection, is_reused, first_byte, &moved_at);
+                    outgoing.answered(&lent.connection, is_reused, now, first_byte, &moved_at);
                 match answered.await {
                     Ok(answer) => return Ok((answer.map(AnswerBody::Http1), Lease::Http1(lent))),
                     Err(Failed::Silent) => return Err(SendError::Silent(first_byte)),
                     Err(Failed::Broken(error)) => return Err(self.broken(error.into(), is_reused)),
                     Err(Failed::Unsent) => {
-                        let other = shelf.checkout();
+                        let other = shelf.checkout(now);
                         is_reused = other.is_some();
                         lent = match other {
                             Some(lent) => lent,
                             None => shelf.lend(Box::pin(self.0.connector.connect()).await?),
                         };
+                        now = Instant::now();
                     }
                 }
             }
@@ -242,8 +245,7 @@ impl Shelf {
     /// The connection that was used last, if the peer has not left it. The peer's goodbye may lie in
     /// the socket of one that has lain for a while: that one is asked. On a busy upstream the last
     /// connection is fresh, and what the runtime knows is enough.
-    fn checkout(self: &Rc<Self>) -> Option<Lent> {
-        let now = turns::now();
+    fn checkout(self: &Rc<Self>, now: Instant) -> Option<Lent> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, since, .. }) = idle.pop() {
             let rested = now - since;
@@ -263,14 +265,14 @@ impl Shelf {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.config.most_idle {
             let counted = Held::new(&self.idle_gauge);
-            idle.push(Idle { connection, since: turns::now(), _counted: counted });
+            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
         } else {
             connection.part();
         }
     }
 
     fn sweep(&self) {
-        let now = turns::now();
+        let now = Instant::now();
         let has_gone = |idle: &mut Idle| {
             now - idle.since >= self.config.idle || !idle.connection.is_quiet(false)
         };

@@ -76,6 +76,8 @@ impl Injection {
                     let mut value = HeaderValue::from_maybe_shared(text.to_bytes())
                         .map_err(|_| InjectionError::NotAHeaderValue(name.clone()))?;
                     value.set_sensitive(true);
+                    // Of several for one name the last counts.
+                    made.headers.retain(|(known, _)| known != name);
                     made.headers.push((name.clone(), value));
                 }
                 Place::Query(name) => made.query.push(name, text),

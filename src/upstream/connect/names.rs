@@ -8,26 +8,25 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 
-type Addresses = OnceCell<Vec<SocketAddr>>;
+type Found = OnceCell<Result<Vec<SocketAddr>, Arc<io::Error>>>;
 
 /// Look-ups of one name.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// The one that is under way.
-    current: Mutex<Weak<Addresses>>,
+    current: Mutex<Weak<Found>>,
 }
 
 impl Names {
     /// Whoever comes while others wait gets what they get. Nothing is kept after that: names move.
     pub(super) async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let current = self.current();
-        let found = current.get_or_try_init(|| async {
-            io::Result::Ok(lookup_host((host, port)).await?.collect())
-        });
-        found.await.cloned()
+        let found = current
+            .get_or_init(async || Ok(lookup_host((host, port)).await.map_err(Arc::new)?.collect()));
+        found.await.clone().map_err(|error| io::Error::new(error.kind(), error))
     }
 
-    fn current(&self) -> Arc<Addresses> {
+    fn current(&self) -> Arc<Found> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current.upgrade().unwrap_or_else(|| {
             let new = Arc::default();
@@ -46,7 +45,7 @@ mod tests {
         let names = Names::default();
         let held = names.current();
         let address: SocketAddr = ([192, 0, 2, 1], 80).into();
-        held.set(vec![address]).expect("nobody else");
+        held.set(Ok(vec![address])).expect("nobody else");
         // No such name: it would fail if it were asked for.
         let found = names.look_up("name.invalid", 1).await.expect("the one under way");
         assert_eq!(found, [address]);

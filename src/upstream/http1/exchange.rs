@@ -15,7 +15,6 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::causes::causes;
-use crate::clock::turns;
 use crate::upstream::RequestHead;
 
 use super::upload::Upload;
@@ -54,10 +53,10 @@ where
         &mut self,
         Connection(wire): &Connection,
         is_reused: bool,
+        began: Instant,
         longest: Duration,
         moved_at: &impl Fn() -> Option<Instant>,
     ) -> Result<Response<AnswerBody>, Failed> {
-        let began = turns::now();
         let RequestHead { method, on_continue, .. } = self.head;
         let upload = &mut self.upload;
         wire.borrow_mut().begin();

@@ -95,7 +95,7 @@ where
                 None => self.ended = true,
                 Some(Err(error)) => return Poll::Ready(Error::Request(error.into()).into()),
                 Some(Ok(frame)) => {
-                    self.ahead_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    self.ahead_bytes += weight(&frame);
                     self.ended = body.is_end_stream();
                     self.ahead.push_back(frame);
                 }
@@ -107,7 +107,7 @@ where
     /// The next frame, and whether it was the last.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
         if let Some(frame) = self.ahead.pop_front() {
-            self.ahead_bytes -= frame.data_ref().map_or(0, Bytes::len);
+            self.ahead_bytes -= weight(&frame);
             return Poll::Ready(Ok((Some(frame), self.ended && self.ahead.is_empty())));
         }
         let Some(body) = self.body.as_mut().filter(|_| !self.ended) else {
@@ -244,6 +244,11 @@ where
     }
 }
 
+/// What a frame takes while it waits: small ones more than their bytes.
+fn weight(frame: &Frame<Bytes>) -> usize {
+    frame.data_ref().map_or(0, Bytes::len) + AROUND_FRAME
+}
+
 impl<B> Drop for Upload<B> {
     fn drop(&mut self) {
         let mut front = std::mem::take(&mut self.front);
@@ -257,6 +262,8 @@ thread_local! {
     static FRONT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// An allocation, and a place in the queue.
+const AROUND_FRAME: usize = 256;
 /// What is copied to be written at once with what is before it.
 const SMALL: usize = 16 << 10;
 

@@ -87,7 +87,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
     let (parts, body) = request.into_parts();
-    upstream.send(RequestHead::of(&parts).expect("a target"), body, || None).await
+    upstream.send(RequestHead::of(&parts).expect("a target"), body, Instant::now(), || None).await
 }
 
 async fn call(upstream: &Upstream<Empty<Bytes>>) -> Result<Bytes, SendError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::header;
 use http::{HeaderName, Method};
 
 use super::super::injection::{Inject, Place};
@@ -97,6 +98,10 @@ impl Reader<'_> {
                 self.note(&at("header"), "this is not a header name");
                 continue;
             };
+            if matches!(&place, Place::Header(name) if OF_THE_MESSAGE.contains(name)) {
+                self.note(&at("header"), "this says how a request is read or where it goes");
+                continue;
+            }
             let Some(value) = self.required(&at("value"), item.value) else {
                 continue;
             };
@@ -306,3 +311,15 @@ pub(super) fn offset_seconds(text: &str) -> Option<i32> {
 
 /// The shortest life among the vendors that we know; a guess on the safe side.
 const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
+
+/// Nothing that a token comes in.
+const OF_THE_MESSAGE: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
