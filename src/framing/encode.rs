@@ -83,6 +83,8 @@ fn digits<const RADIX: u64>(out: &mut Vec<u8>, mut number: u64) {
 /// After the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
+/// After the data of the last chunk, where there are no trailers.
+pub const END_OF_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 /// The end of a body in chunks that has no trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 

@@ -181,7 +181,7 @@ where
             (Coding::Chunks(_), None) if self.data.is_empty() => {
                 self.front.extend_from_slice(encode::LAST_CHUNK);
             }
-            (Coding::Chunks(_), None) => self.back = END_OF_LAST_CHUNK,
+            (Coding::Chunks(_), None) => self.back = encode::END_OF_LAST_CHUNK,
         }
         Ok(())
     }
@@ -269,6 +269,3 @@ const SMALL: usize = 16 << 10;
 
 /// Bytes of a body that wait for room in the socket.
 const MOST_AHEAD: usize = 400 << 10;
-
-/// After the data of the last chunk.
-const END_OF_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";

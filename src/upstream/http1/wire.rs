@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::framing::clock::Clock;
 use crate::framing::decode::{Decoded, Decoder, Most, Sender};
+use crate::framing::encode;
 
 use super::Error;
 use super::head::{self, Framing, Head};
@@ -231,7 +232,7 @@ impl Wire {
     fn look_for_end(&mut self) {
         if self.decoder.is_ended() {
             self.answer = Answer::Ended;
-        } else if *self.ahead == *END_OF_LAST_CHUNK {
+        } else if *self.ahead == *encode::END_OF_LAST_CHUNK {
             let mut at = 0;
             if let Ok(Decoded::End) = self.decoder.decode(&self.ahead, &mut at, MOST_TRAILERS) {
                 self.ahead.advance(at);
@@ -378,6 +379,3 @@ const LONG: usize = 64 << 10;
 const MOST_HEAD: usize = 400 << 10;
 
 const MOST_TRAILERS: Most = Most { bytes: 16 << 10, fields: 256 };
-
-/// What follows the data of a last chunk, if there are no trailers.
-const END_OF_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
