@@ -19,6 +19,7 @@ mod head;
 mod line;
 mod link;
 mod output;
+mod prefixed;
 mod request;
 mod stream;
 mod target;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub use body::{BodyError, CallerBody};
 pub use connection::{Broken, Connection, Service};
 pub use fault::Fault;
+pub use prefixed::Prefixed;
 pub use stream::{CallerStream, Tunnel};
 
 /// What a caller may ask for in size and time.

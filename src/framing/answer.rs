@@ -222,7 +222,8 @@ impl Framing {
             Form::Chunked if data.is_empty() => {}
             Form::Chunked => {
                 encode::chunk_size(output.small(), data.len());
-                let after: &[u8] = if is_end { encode::END_OF_LAST_CHUNK } else { encode::CHUNK_END };
+                let after: &[u8] =
+                    if is_end { encode::END_OF_LAST_CHUNK } else { encode::CHUNK_END };
                 output.data(data, after);
                 if is_end {
                     self.form = Form::Ended;

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::fault::Fault;
 use super::head::HeadScan;
 use super::output::Output;
+use super::prefixed::Prefixed;
 use super::request::{self, Asked};
 use super::stream::{CallerStream, Tunnel};
 use super::upload::{Progress, Upload};
@@ -342,10 +343,10 @@ impl State {
     /// Gives the connection to whoever waits for its upgrade; `false`: nobody does.
     pub(super) fn give_away(&mut self) -> bool {
         let Some(upgrade) = self.upgrade.take() else { return false };
+        let stream = std::mem::replace(&mut self.stream, CallerStream::Gone);
         let tunnel = Tunnel {
-            stream: std::mem::replace(&mut self.stream, CallerStream::Gone),
-            read: self.ahead.split().freeze(),
-            _counted: self.counted.take(),
+            stream: Prefixed::new(self.ahead.split().freeze(), stream).of_bytes(),
+            counted: self.counted.take(),
         };
         upgrade.send(tunnel).is_ok()
     }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::telemetry::metrics::Held;
-use crate::turn;
+
+use super::prefixed::Prefixed;
 
 /// What can be read and written.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
@@ -132,50 +132,7 @@ impl AsyncWrite for CallerStream {
 /// A caller's connection on which no HTTP is spoken any more.
 #[derive(Debug)]
 pub struct Tunnel {
-    pub(super) stream: CallerStream,
-    /// Read before, and not of HTTP.
-    pub(super) read: Bytes,
+    pub stream: Prefixed<CallerStream>,
     /// Counts the connection, as a tunnel too.
-    pub(super) _counted: Option<Held>,
-}
-
-impl AsyncRead for Tunnel {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            let before = buf.filled().len();
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-            turn::spend(buf.filled().len() - before, cx);
-            return Poll::Ready(Ok(()));
-        }
-        let amount = self.read.len().min(buf.remaining());
-        buf.put_slice(&self.read[..amount]);
-        self.read.advance(amount);
-        if self.read.is_empty() {
-            // It would keep its memory for as long as the tunnel lives.
-            self.read = Bytes::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Tunnel {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    pub counted: Option<Held>,
 }

@@ -2,7 +2,6 @@
 
 mod http1;
 mod http2;
-mod prefixed;
 mod seats;
 
 use std::error::Error;
@@ -27,8 +26,6 @@ use super::Proxy;
 use super::peer::Peer;
 use super::route::Entrance;
 use super::tls::{Accepted, Protocol, Refused, Terminator};
-
-pub(super) use prefixed::Prefixed;
 
 use seats::Seat;
 pub use seats::Seats;

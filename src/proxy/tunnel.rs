@@ -74,11 +74,12 @@ impl UpgradeRequest {
                 one_has_ended.set(one_has_ended.get() || bytes.is_empty());
             };
             let joined = async {
-                let caller = caller.await.map_err(|_| Broken::Caller)?;
+                let Tunnel { stream, counted: _counted } =
+                    caller.await.map_err(|_| Broken::Caller)?;
                 let Some(vendor) = vendor else { return Ok((0, 0)) };
                 let up = |bytes: &[u8]| passed(&metrics.request_bytes, bytes);
                 let down = |bytes: &[u8]| passed(&metrics.response_bytes, bytes);
-                let mut caller = InspectReader::new(caller, up);
+                let mut caller = InspectReader::new(stream, up);
                 let mut vendor = InspectReader::new(vendor, down);
                 copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)
             };

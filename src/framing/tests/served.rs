@@ -93,7 +93,7 @@ impl Service for Seeing {
             "/tunnel" => {
                 let tunnel = request.body().upgrade().unwrap();
                 spawn_local(async move {
-                    let (mut reader, mut writer) = tokio::io::split(tunnel.await.unwrap());
+                    let (mut reader, mut writer) = tokio::io::split(tunnel.await.unwrap().stream);
                     tokio::io::copy(&mut reader, &mut writer).await
                 });
                 let answer = Response::builder().status(101).header(header::UPGRADE, "x");

@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
-use crate::framing::{CallerBody, CallerStream, Fault, Limits};
+use crate::framing::{CallerBody, CallerStream, Fault, Limits, Prefixed};
 use crate::headers::NameSet;
 use crate::proxy::peer::Peer;
 use crate::proxy::reply::ReplyBody;
@@ -29,7 +29,6 @@ use crate::proxy::vendor_body::ReplyError;
 use crate::telemetry::metrics::Limit;
 
 use super::Context;
-use super::prefixed::Prefixed;
 use super::seats::{Busy, Seat};
 
 pub(super) async fn serve(

@@ -20,7 +20,7 @@ use tracing::debug;
 use webpki::EndEntityCert;
 
 use crate::causes::{causes, find};
-use crate::proxy::caller::Prefixed;
+use crate::framing::Prefixed;
 use crate::proxy::peer::Peer;
 use crate::telemetry::metrics::{Handshake, HandshakeMetrics};
 

@@ -10,20 +10,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::turn;
 
 #[derive(Debug)]
-pub(in crate::proxy) struct Prefixed<I> {
+pub struct Prefixed<I> {
     prefix: Bytes,
     inner: I,
-    /// What comes is frames, which cost more than their bytes when they are small.
-    is_frames: bool,
+    /// What a byte counts in the turn of its connection.
+    weight: usize,
 }
 
 impl<I> Prefixed<I> {
-    pub(in crate::proxy) fn new(prefix: Bytes, inner: I) -> Self {
-        Self { prefix, inner, is_frames: false }
+    /// Whoever reads it counts what it has read.
+    pub fn new(prefix: Bytes, inner: I) -> Self {
+        Self { prefix, inner, weight: 0 }
     }
 
-    pub(super) fn of_frames(self) -> Self {
-        Self { is_frames: true, ..self }
+    /// What comes goes on as it is.
+    pub(super) fn of_bytes(self) -> Self {
+        Self { weight: 1, ..self }
+    }
+
+    /// What comes is frames, which cost more than their bytes when they are small.
+    pub fn of_frames(self) -> Self {
+        Self { weight: 4, ..self }
     }
 }
 
@@ -36,9 +43,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {
         if self.prefix.is_empty() {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-            if self.is_frames {
-                turn::spend(4 * (buf.filled().len() - before), cx);
-            }
+            turn::spend(self.weight * (buf.filled().len() - before), cx);
             return Poll::Ready(Ok(()));
         }
         let length = self.prefix.len().min(buf.remaining());
