@@ -33,7 +33,7 @@ pub use body::{BodyError, CallerBody};
 pub use connection::{Broken, Connection, Service};
 pub use fault::Fault;
 pub use prefixed::Prefixed;
-pub use stream::{CallerStream, Tunnel};
+pub use stream::{CallerStream, Duplex, Tunnel};
 
 /// What a caller may ask for in size and time.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,11 @@
 //! Answers that are none: what can be read in two ways, or in no way, reaches no caller as if it
 //! were whole (p06, p25, p28).
 
-use crate::support::{Answer, RawVendor, Stage};
+use std::io::ErrorKind;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Answer, RawVendor, Stage, soon};
 
 async fn stage() -> (RawVendor, Stage) {
     let vendor = RawVendor::start().await;
@@ -111,6 +115,39 @@ async fn p06_bad_chunks_of_an_answer_break_off_for_the_caller() {
         let text = String::from_utf8_lossy(&rest).into_owned();
         assert!(!text.ends_with("0\r\n\r\n"), "an end that was none, after {chunks:?}: {text}");
         assert_eq!(stage.get("aiclk", "/openapi/next").await.status(), 200);
+    }
+}
+
+/// A caller of HTTP/1.0 gets a body without a length up to the end of the connection, which must not
+/// look like that of the body where it is none.
+#[tokio::test]
+async fn p06_for_a_caller_that_reads_until_the_end_a_broken_answer_ends_with_a_reset() {
+    let vendor = RawVendor::start().await;
+    let config = "upstream.aiclk.timeouts.idle = '1s'";
+    let stage = Stage::plan().before(vendor.address).config(config).start().await;
+    let chunked = "Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let answer = |rest: &str| Answer::raw(format!("HTTP/1.1 200 OK\r\n{chunked}{rest}"));
+    for (answer, is_whole) in [
+        (answer("0\r\n\r\n"), true),
+        (answer("").then_close(), false),
+        (answer("").then_reset(), false),
+        (answer("4\r\nha").then_close(), false),
+        (answer("zz\r\n"), false),
+        (answer("").then_silence(), false),
+        (Answer::raw("HTTP/1.1 200 OK\r\n\r\nhalf").then_close(), true),
+        (Answer::raw("HTTP/1.1 200 OK\r\n\r\nhalf").then_silence(), false),
+    ] {
+        vendor.will(answer);
+        let (mut caller, _) = stage.caller("aiclk").await.into_parts();
+        let request = b"GET /openapi/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+        caller.write_all(request).await.expect("a write");
+        let mut got = Vec::new();
+        let ended = soon("the end", caller.read_to_end(&mut got)).await;
+        let got = String::from_utf8_lossy(&got).to_lowercase();
+        let failed = ended.err().map(|error| error.kind());
+        let expected = (!is_whole).then_some(ErrorKind::ConnectionReset);
+        assert_eq!(failed, expected, "{got}");
+        assert!(!got.contains("\r\nconnection:"), "it does not stay: {got}");
     }
 }
 

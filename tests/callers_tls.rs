@@ -1,5 +1,6 @@
 //! TLS from callers: who the gateway says it is, and who they are (p21).
 
+mod endings;
 mod handshakes;
 mod remote;
 mod rotation;

@@ -68,7 +68,10 @@ pub(super) fn write_head<B: Body>(
         (None, body) => match body.size_hint().exact() {
             Some(length) => Form::of_length(length),
             None if asked.is_1_1 => Form::Chunked,
-            None => Form::UntilClose,
+            None => {
+                output.ends_with_close = true;
+                Form::UntilClose
+            }
         },
     };
 
@@ -97,8 +100,9 @@ pub(super) fn write_head<B: Body>(
     let is_last = !keeps || closes || switches || form == Form::UntilClose;
     let also = match asked.is_1_1 {
         true if !keeps && !closes => "close",
-        false if keeps && !(has_connection && has_option(headers, b"keep-alive")) => "keep-alive",
-        _ => "",
+        false if is_last || has_connection && has_option(headers, b"keep-alive") => "",
+        false => "keep-alive",
+        true => "",
     };
     if has_connection || !also.is_empty() {
         connection(out, headers, also);

@@ -294,6 +294,7 @@ impl State {
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Poll::Ready(shut) = Pin::new(&mut self.stream).poll_shutdown(cx) {
             self.writing.stop();
+            self.output.ends_with_close &= shut.is_err();
             return Poll::Ready(shut);
         }
         self.poll_stuck(cx)
@@ -353,6 +354,9 @@ impl State {
 
     /// Nothing is read or written any more, whoever still has a part of it.
     pub(super) fn close(&mut self) {
+        if self.output.ends_with_close {
+            self.stream.will_reset();
+        }
         self.stream = CallerStream::Gone;
         self.counted = None;
         self.upgrade = None;

@@ -24,6 +24,8 @@ pub(super) struct Output {
     unflushed: bool,
     /// Something was written at the last try.
     has_moved: bool,
+    /// The end of the connection says that an answer is whole. It must not come by accident.
+    pub(super) ends_with_close: bool,
 }
 
 impl Output {

@@ -32,6 +32,10 @@ impl<I> Prefixed<I> {
     pub fn of_frames(self) -> Self {
         Self { weight: 4, ..self }
     }
+
+    pub(super) fn get_ref(&self) -> &I {
+        &self.inner
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {

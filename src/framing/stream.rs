@@ -7,15 +7,33 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::telemetry::metrics::Held;
 
 use super::prefixed::Prefixed;
 
 /// What can be read and written.
-pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin {
+    /// The socket beneath it, where there is one.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Duplex for I {}
+impl Duplex for TcpStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+impl Duplex for UnixStream {}
+
+impl Duplex for TlsStream<Prefixed<TcpStream>> {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self.get_ref().0.get_ref())
+    }
+}
 
 pub enum CallerStream {
     Tcp(TcpStream),
@@ -55,11 +73,28 @@ impl CallerStream {
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
+    /// Makes of its close a reset, so that its peer cannot take it for an end in good order. A Unix
+    /// socket knows no such thing.
+    pub(super) fn will_reset(&self) {
+        if let Some(socket) = self.socket() {
+            // It fails where the peer has gone already.
+            let _ = socket.set_zero_linger();
+        }
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => stream.socket(),
+            Self::Other(stream) => stream.socket(),
+            Self::Unix(_) | Self::Gone => None,
+        }
+    }
+
     fn duplex(&mut self) -> io::Result<Pin<&mut dyn Duplex>> {
         match self {
             Self::Tcp(stream) => Ok(Pin::new(stream)),
             Self::Unix(stream) => Ok(Pin::new(stream)),
-            Self::Other(stream) => Ok(Pin::new(stream)),
+            Self::Other(stream) => Ok(Pin::new(&mut **stream)),
             Self::Gone => Err(io::ErrorKind::NotConnected.into()),
         }
     }

@@ -136,6 +136,8 @@ impl AsyncWrite for Pieces {
     }
 }
 
+impl Duplex for Pieces {}
+
 struct Woken(AtomicBool);
 
 impl Wake for Woken {

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokenward::framing::{CallerBody, CallerStream, Connection, Fault, Limits, Service};
+use tokenward::framing::{CallerBody, CallerStream, Connection, Duplex, Fault, Limits, Service};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Runtime;
 
@@ -315,6 +315,8 @@ impl AsyncRead for Pieces {
         Poll::Ready(Ok(()))
     }
 }
+
+impl Duplex for Pieces {}
 
 impl AsyncWrite for Pieces {
     fn poll_write(

@@ -76,6 +76,8 @@ impl Caller {
     }
 }
 
+impl Duplex for DuplexStream {}
+
 /// Answers with what it has seen. `/slow` waits for a long time; `/tunnel` upgrades.
 struct Seeing;
 
