@@ -65,10 +65,10 @@ impl CallerStream {
     /// before that to read.
     pub(super) fn has_ended(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        let ready = match self {
-            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
-            Self::Other(_) | Self::Gone => return false,
+        let ready = match (self, self.socket()) {
+            (Self::Unix(stream), _) => pin!(stream.ready(Interest::READABLE)).poll(&mut cx),
+            (_, Some(socket)) => pin!(socket.ready(Interest::READABLE)).poll(&mut cx),
+            (_, None) => return false,
         };
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
