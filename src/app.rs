@@ -148,7 +148,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
     let CallerLimits { connections, request } = config.limits;
     let connections = files::callers_within(connections, in_flight, files::raise_limit());
-    let callers = Limits { connections, request, gauge: metrics.callers() };
+    let callers = Limits { connections, request: Arc::new(request), gauge: metrics.callers() };
     let tls = match config.callers_tls {
         Some(files) => Some(callers_tls::start(files, &metrics, stop_refreshers.clone()).await?),
         None => None,

@@ -21,6 +21,7 @@ mod link;
 mod output;
 mod prefixed;
 mod request;
+pub mod scratch;
 mod stream;
 mod target;
 #[cfg(test)]

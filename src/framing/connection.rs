@@ -6,9 +6,10 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 
@@ -19,7 +20,7 @@ use super::fault::Fault;
 use super::field::Length;
 use super::link::{LINGER_BYTES, Link, Next};
 use super::request::Asked;
-use super::stream::CallerStream;
+use super::stream::{CallerStream, Tunnel};
 use super::upload::Progress;
 use crate::telemetry::metrics::Held;
 
@@ -59,8 +60,10 @@ pub struct Connection {
 
 /// What a connection does next.
 enum Step<E> {
-    Exchange(E),
+    /// In a box: a connection that waits does not carry the weight of a request.
+    Exchange(Pin<Box<E>>),
     Fault(Fault),
+    Http2,
     End,
 }
 
@@ -72,66 +75,84 @@ enum After {
 }
 
 impl Connection {
-    /// `read` has been read from the stream already. `counted` lives as long as the connection, be it
-    /// as a tunnel.
-    pub fn new(
-        stream: CallerStream,
-        read: BytesMut,
-        limits: Limits,
-        counted: Option<Held>,
-    ) -> Self {
-        Self { link: Link::new(stream, read, limits, counted) }
+    /// `counted` lives as long as the connection, be it as a tunnel.
+    pub fn new(stream: CallerStream, limits: Arc<Limits>, counted: Option<Held>) -> Self {
+        Self { link: Link::new(stream, limits, counted) }
     }
 
-    /// Serves it to its end.
+    /// Its first bytes say which version of HTTP it speaks.
+    #[must_use]
+    pub fn undecided(self) -> Self {
+        self.link.state.borrow_mut().is_undecided = true;
+        self
+    }
+
+    /// Serves it to its end, or gives it back if HTTP/2 is spoken on it.
     ///
     /// # Errors
     /// When it broke, or an answer did.
-    pub async fn serve<S: Service>(self, service: &S) -> Result<(), Broken> {
-        let link = &self.link;
-        loop {
-            // In a box, and never here: a connection that waits does not carry the weight of a request.
-            let begin = |request: Request<()>, asked| {
-                let request = request.map(|()| self.body(&asked));
-                Box::pin(exchange(link, service, request, asked))
-            };
-            let next = poll_fn(|cx| match service.poll_leave(cx) {
-                Poll::Ready(()) => Poll::Ready(Ok(Step::End)),
-                Poll::Pending => {
-                    let next = ready!(link.state.borrow_mut().poll_next(cx))?;
-                    Poll::Ready(Ok::<_, Broken>(match next {
-                        Next::End => Step::End,
-                        Next::Fault(fault) => Step::Fault(fault),
-                        Next::Request(request, asked) => Step::Exchange(begin(request, asked)),
-                    }))
-                }
-            });
-            // To the end of the request's body, which may come after that of its answer.
-            let mut busy = None;
-            let after = match next.await? {
-                Step::End => After::End,
-                Step::Fault(fault) => {
-                    self.refuse(service, fault).await?;
-                    After::End
-                }
-                Step::Exchange(mut exchange) => {
-                    busy = Some(service.busy());
-                    poll_fn(|cx| poll_attended(link, service, exchange.as_mut(), cx)).await?
-                }
-            };
-            match after {
-                After::Tunnel => return Ok(()),
-                After::End => return self.end().await,
-                After::Request => {
-                    // As a rule its body was read long before.
-                    let rest = poll_fn(|cx| poll_rest(link, service, cx)).await?;
-                    drop(busy);
-                    if rest == Progress::Lost || link.state.borrow_mut().has_answered() {
-                        return self.end().await;
+    #[expect(clippy::manual_async_fn, reason = "it would have its arguments twice")]
+    pub fn serve<S: Service>(
+        self,
+        service: &S,
+    ) -> impl Future<Output = Result<Option<Box<Tunnel>>, Broken>> {
+        async move {
+            let link = &self.link;
+            loop {
+                // To the end of the request's body, which may come after that of its answer.
+                let mut busy = None;
+                let after = match poll_fn(|cx| self.poll_step(service, cx)).await? {
+                    Step::End => After::End,
+                    Step::Http2 => return Ok(Some(Box::new(link.state.borrow_mut().take()))),
+                    Step::Fault(fault) => {
+                        Box::pin(self.refuse(service, fault)).await?;
+                        After::End
+                    }
+                    Step::Exchange(mut exchange) => {
+                        busy = Some(service.busy());
+                        poll_fn(|cx| poll_attended(link, service, exchange.as_mut(), cx)).await?
+                    }
+                };
+                match after {
+                    After::Tunnel => return Ok(None),
+                    After::End => break,
+                    After::Request => {
+                        // As a rule its body was read long before.
+                        let rest = poll_fn(|cx| poll_rest(link, service, cx)).await?;
+                        drop(busy);
+                        if rest == Progress::Lost || link.state.borrow_mut().has_answered() {
+                            break;
+                        }
                     }
                 }
             }
+            self.end().await.map(|()| None)
         }
+    }
+
+    fn poll_step<'a, S: Service>(
+        &'a self,
+        service: &'a S,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Step<impl Future<Output = Result<After, Broken>> + use<'a, S>>, Broken>> {
+        if service.poll_leave(cx).is_ready() {
+            return Poll::Ready(Ok(Step::End));
+        }
+        let next = ready!(self.link.state.borrow_mut().poll_next(cx))?;
+        Poll::Ready(Ok(match next {
+            Next::End => Step::End,
+            Next::Fault(fault) => Step::Fault(fault),
+            Next::Http2 => Step::Http2,
+            Next::Request(request, asked) => {
+                let request = request.map(|()| self.body(&asked));
+                Step::Exchange(Box::pin(exchange(&self.link, service, request, asked)))
+            }
+        }))
+    }
+
+    /// The connection without its HTTP/1.
+    pub fn take(self) -> Tunnel {
+        self.link.state.borrow_mut().take()
     }
 
     /// Answers whatever the caller sends, and if it is nothing, with this fault.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::head::HeadScan;
 use super::output::Output;
 use super::prefixed::Prefixed;
 use super::request::{self, Asked};
+use super::scratch::with_scratch;
 use super::stream::{CallerStream, Tunnel};
 use super::upload::{Progress, Upload};
 use crate::telemetry::metrics::Held;
@@ -35,10 +37,13 @@ pub(super) struct Link {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) stream: CallerStream,
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<Limits>,
     /// Read, and not used yet.
     pub(super) ahead: BytesMut,
-    scan: HeadScan,
+    /// Of a head that has not ended, as far as it was judged.
+    scan: Option<Box<HeadScan>>,
+    /// It may begin as HTTP/2 does.
+    pub(super) is_undecided: bool,
     /// Of the request that is served.
     pub(super) number: u64,
     pub(super) upload: Option<Box<Upload>>,
@@ -71,21 +76,23 @@ pub(super) struct State {
 pub(super) enum Next {
     Request(Request<()>, Asked),
     Fault(Fault),
+    /// The connection speaks HTTP/2.
+    Http2,
     End,
 }
 
 impl Link {
     pub(super) fn new(
         stream: CallerStream,
-        read: BytesMut,
-        limits: Limits,
+        limits: Arc<Limits>,
         counted: Option<Held>,
     ) -> Rc<Self> {
         let state = RefCell::new(State {
             stream,
             limits,
-            ahead: read,
-            scan: HeadScan::default(),
+            ahead: BytesMut::new(),
+            scan: None,
+            is_undecided: false,
             number: 0,
             upload: None,
             upgrade: None,
@@ -143,7 +150,7 @@ impl State {
                 if amount == 0 {
                     return Poll::Ready(Ok(Some(Next::End)));
                 }
-                if self.ahead.is_empty() {
+                if self.ahead.is_empty() && !self.is_undecided {
                     return Poll::Ready(Ok(self.next_of(bytes)));
                 }
                 self.ahead.extend_from_slice(bytes);
@@ -163,7 +170,7 @@ impl State {
                 self.is_within_head = is_within_head;
                 self.reading.stop();
             }
-            let Limits { head, keep_alive, .. } = self.limits;
+            let Limits { head, keep_alive, .. } = *self.limits;
             let limit = if is_within_head { head } else { keep_alive };
             ready!(self.reading.poll(limit, cx));
             return Poll::Ready(Ok(match is_within_head {
@@ -175,8 +182,10 @@ impl State {
 
     /// The head that these bytes begin with, which are the first of it; what follows is kept.
     fn next_of(&mut self, bytes: &[u8]) -> Option<Next> {
-        let next = match request::read(&mut self.scan, bytes, &self.limits) {
+        let mut scan = HeadScan::default();
+        let next = match request::read(&mut scan, bytes, &self.limits) {
             Ok(None) => {
+                self.scan = Some(Box::new(scan));
                 self.ahead.extend_from_slice(bytes);
                 return None;
             }
@@ -193,8 +202,23 @@ impl State {
     }
 
     fn next_of_ahead(&mut self) -> Option<Next> {
-        let next = match request::read(&mut self.scan, &self.ahead, &self.limits) {
-            Ok(None) => return None,
+        if self.is_undecided {
+            let known = self.ahead.len().min(PREFACE.len());
+            let is_like_http2 = self.ahead[..known] == PREFACE[..known];
+            if is_like_http2 && known < PREFACE.len() {
+                return None;
+            }
+            self.is_undecided = false;
+            if is_like_http2 {
+                return Some(Next::Http2);
+            }
+        }
+        let mut scan = self.scan.take().map_or_else(HeadScan::default, |scan| *scan);
+        let next = match request::read(&mut scan, &self.ahead, &self.limits) {
+            Ok(None) => {
+                self.scan = Some(Box::new(scan));
+                return None;
+            }
             Ok(Some(head)) => request::build(&head, &self.ahead.split_to(head.end).freeze()),
             Err(fault) => Err(fault),
         };
@@ -209,7 +233,6 @@ impl State {
         self.reading.stop();
         self.stalled.stop();
         self.is_within_head = false;
-        self.scan = HeadScan::default();
         let (request, asked) = match next {
             Ok(next) => next,
             Err(fault) => return self.refuse(fault),
@@ -344,12 +367,15 @@ impl State {
     /// Gives the connection to whoever waits for its upgrade; `false`: nobody does.
     pub(super) fn give_away(&mut self) -> bool {
         let Some(upgrade) = self.upgrade.take() else { return false };
+        upgrade.send(self.take()).is_ok()
+    }
+
+    pub(super) fn take(&mut self) -> Tunnel {
         let stream = std::mem::replace(&mut self.stream, CallerStream::Gone);
-        let tunnel = Tunnel {
+        Tunnel {
             stream: Prefixed::new(self.ahead.split().freeze(), stream).of_bytes(),
             counted: self.counted.take(),
-        };
-        upgrade.send(tunnel).is_ok()
+        }
     }
 
     /// Nothing is read or written any more, whoever still has a part of it.
@@ -371,18 +397,11 @@ impl State {
     }
 }
 
-/// Room to read into, shared by all connections of a thread.
-pub(super) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
-    }
-    SCRATCH.with_borrow_mut(|scratch| read(scratch))
-}
+/// What HTTP/2 begins with where no TLS has agreed on it (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a body may not move before a look at its caller.
 const STALLED: Duration = Duration::from_secs(1);
-
-const SCRATCH_BYTES: usize = 64 << 10;
 
 /// What a caller may have sent of later requests before it is not read any more.
 const MAX_AHEAD: usize = 8 * 1024;

@@ -1,6 +1,5 @@
 //! What is on its way to a caller: small pieces are written together, large ones as they are.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::pin::Pin;
@@ -9,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+use super::scratch::{give_back, take_spare};
 use super::stream::CallerStream;
 
 /// Bytes that have not been written.
@@ -49,7 +49,7 @@ impl Output {
     /// For small pieces. Not while it is full.
     pub(super) fn small(&mut self) -> &mut Vec<u8> {
         if self.small.capacity() == 0 {
-            self.small = SPARE.take();
+            self.small = take_spare();
         }
         &mut self.small
     }
@@ -141,23 +141,9 @@ impl Output {
     }
 }
 
-fn give_back(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= MOST_SPARE {
-        buffer.clear();
-        SPARE.set(buffer);
-    }
-}
-
-thread_local! {
-    /// A buffer for whoever writes next: what is written at once needs none of its own.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 /// Larger pieces are not copied.
 const LARGE: usize = 8 << 10;
 /// Small pieces that are gathered for one write.
 const ENOUGH: usize = 32 << 10;
-/// Of the buffer that is kept.
-const MOST_SPARE: usize = 128 << 10;
 /// What a buffer may be too large.
 const SLACK: usize = 512;

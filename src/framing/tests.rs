@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use proptest::prelude::*;
@@ -158,8 +158,7 @@ fn read(pieces: &[&[u8]]) -> Outcome {
     let noting = Noting::default();
     RUNTIME.with(|runtime| {
         let _entered = runtime.enter();
-        let connection =
-            Connection::new(CallerStream::other(pieces), BytesMut::new(), LIMITS, None);
+        let connection = Connection::new(CallerStream::other(pieces), LIMITS.into(), None);
         let mut served = pin!(connection.serve(&noting));
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(woken.clone());

@@ -12,7 +12,8 @@ use tokio_util::io::poll_read_buf;
 use super::decode::{Decoded, Decoder, Most, Sender};
 use super::fault::Fault;
 use super::field::Length;
-use super::link::{State, with_scratch};
+use super::link::State;
+use super::scratch::with_scratch;
 use crate::turn;
 
 /// A body that has not been read to its end.

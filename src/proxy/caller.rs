@@ -5,21 +5,19 @@ mod http2;
 mod seats;
 
 use std::error::Error;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use bytes::BytesMut;
 use prometheus::IntGauge;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::task::spawn_local;
 use tracing::debug;
 
 use crate::causes::causes;
 use crate::causes::network::is_timeout;
-use crate::drain::Drain;
-use crate::framing::{self, Broken, CallerStream, Connection, Fault};
+use crate::drain::{Drain, Hold};
+use crate::framing::{self, Broken, CallerStream, Connection, Fault, Tunnel};
 use crate::telemetry::metrics::{Held, Limit};
 
 use super::Proxy;
@@ -35,7 +33,7 @@ pub use seats::Seats;
 pub struct Limits {
     /// Connections at one time, to all workers.
     pub connections: usize,
-    pub request: framing::Limits,
+    pub request: Arc<framing::Limits>,
     /// Counts the connections.
     pub gauge: IntGauge,
 }
@@ -53,137 +51,136 @@ pub struct Context {
     pub drain: Drain,
 }
 
-/// Serves a connection to its end.
-pub async fn serve(stream: CallerStream, peer: Peer, context: Rc<Context>) {
-    let _hold = context.drain.hold();
-    match context.enter() {
-        Some(place) => http(stream, peer, None, place, &context).await,
-        None => refuse(stream, Fault::Connections, &peer, &context).await,
+/// Who is at the other end of one connection, and what it takes up here.
+#[derive(Debug)]
+struct Caller {
+    peer: Peer,
+    seat: Seat,
+    context: Rc<Context>,
+    /// The drain waits for it.
+    _hold: Hold,
+}
+
+/// Serves a connection to its end, in a task of its own.
+pub fn serve(stream: CallerStream, peer: Peer, context: Rc<Context>) {
+    let counted = context.enter();
+    let caller = Caller::new(peer, context);
+    match counted {
+        Some(counted) => {
+            let connection = caller.connection(stream, counted).undecided();
+            spawn_local(async move { caller.http(connection).await });
+        }
+        None => {
+            spawn_local(async move { caller.refuse(refused(stream), Fault::Connections).await });
+        }
     }
 }
 
 /// The same over TLS.
-pub async fn serve_tls(
+pub fn serve_tls(
     stream: TcpStream,
     address: SocketAddr,
-    tls: &Terminator,
+    tls: Rc<Terminator>,
     context: Rc<Context>,
 ) {
-    let _hold = context.drain.hold();
-    let Some((counted, seat)) = context.enter() else {
+    let Some(counted) = context.enter() else {
         // To be told so it would need the handshake, which costs more than most requests.
         return context.reached(Limit::Connections);
     };
-    // In a box: a connection shall not carry the weight of its handshake.
-    let handshake = Box::pin(tls.accept(stream, address, context.limits.request.head));
-    let accepted = tokio::select! {
-        accepted = handshake => accepted,
-        () = context.drain.stopped() => return,
-        () = seat.must_leave() => return,
-    };
-    match accepted {
-        Ok(Accepted { stream, peer, protocol }) => {
-            let stream = CallerStream::other(stream);
-            http(stream, peer, protocol, (counted, seat), &context).await;
+    let mut caller = Caller::new(Peer::Tcp(address), context);
+    spawn_local(async move {
+        // In a box: a connection shall not carry the weight of its handshake.
+        match Box::pin(caller.shake(stream, tls, counted)).await {
+            Some((connection, Some(Protocol::Http1))) => caller.http(connection).await,
+            Some((connection, Some(Protocol::Http2))) => caller.http2(connection.take()).await,
+            Some((connection, None)) => caller.http(connection.undecided()).await,
+            None => {}
         }
-        Err(Refused::Plain(stream)) => {
-            refuse(CallerStream::Tcp(stream), Fault::NoTls, &Peer::Tcp(address), &context).await;
-        }
-        Err(Refused::Late) => context.reached(Limit::Head),
-        Err(Refused::Failed) => {}
+    });
+}
+
+/// A connection whose caller is refused, whatever it sends.
+fn refused(stream: CallerStream) -> Connection {
+    Connection::new(stream, Arc::new(framing::Limits::of_refusal()), None)
+}
+
+impl Caller {
+    fn new(peer: Peer, context: Rc<Context>) -> Self {
+        Self { peer, seat: context.seats.take(), _hold: context.drain.hold(), context }
     }
-}
 
-/// Answers whatever comes with this fault.
-async fn refuse(stream: CallerStream, fault: Fault, peer: &Peer, context: &Context) {
-    let seat = context.seats.take();
-    // It has no place that another could have by sending it away.
-    let _busy = seat.busy();
-    context.note_end(Box::pin(http1::refuse(stream, fault, peer, &seat, context)).await);
-}
+    fn connection(&self, stream: CallerStream, counted: Held) -> Connection {
+        let limits = self.context.limits.request.clone();
+        Connection::new(stream, limits, Some(counted))
+    }
 
-/// Speaks HTTP, in the version that was agreed on or that shows itself.
-async fn http(
-    mut stream: CallerStream,
-    peer: Peer,
-    agreed: Option<Protocol>,
-    (counted, seat): (Held, Seat),
-    context: &Context,
-) {
-    let limits = context.limits.request;
-    let began = match agreed {
-        Some(Protocol::Http1) => Some(Beginning::Http1(BytesMut::new())),
-        Some(Protocol::Http2) => Some(Beginning::Http2(BytesMut::new())),
-        None => tokio::select! {
-            // In a box: a connection shall not carry the weight of its beginning.
-            began = Box::pin(beginning(&mut stream, limits)) => began,
-            () = context.drain.stopped() => return,
-            () = seat.must_leave() => return,
-        },
-    };
-    // In boxes: a connection that says nothing does not carry their weight.
-    match began {
-        Some(Beginning::Http1(read)) => {
-            let connection = Connection::new(stream, read, limits, Some(counted));
-            context.note_end(Box::pin(http1::serve(connection, &peer, &seat, context)).await);
+    /// The connection after its handshake. `None`: it had no good one, and has been told so.
+    async fn shake(
+        &mut self,
+        stream: TcpStream,
+        tls: Rc<Terminator>,
+        counted: Held,
+    ) -> Option<(Connection, Option<Protocol>)> {
+        let Context { drain, limits, .. } = &*self.context;
+        let Peer::Tcp(address) = self.peer else { return None };
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream, address, limits.request.head) => accepted,
+            () = drain.stopped() => return None,
+            () = self.seat.must_leave() => return None,
+        };
+        match accepted {
+            Ok(Accepted { stream, peer, protocol }) => {
+                self.peer = peer;
+                Some((self.connection(CallerStream::other(stream), counted), protocol))
+            }
+            Err(Refused::Plain(stream)) => {
+                self.refuse(refused(CallerStream::Tcp(stream)), Fault::NoTls).await;
+                None
+            }
+            Err(Refused::Late) => {
+                self.context.reached(Limit::Head);
+                None
+            }
+            Err(Refused::Failed) => None,
         }
-        Some(Beginning::Late) => {
-            let refused = http1::refuse(stream, Fault::HeadTime, &peer, &seat, context);
-            context.note_end(Box::pin(refused).await);
-        }
-        Some(Beginning::Http2(read)) => {
-            let served = http2::serve(stream, read.freeze(), &peer, &seat, context);
-            if let Err(error) = Box::pin(served).await {
-                context.note_broken(is_timeout(&error), &error);
+    }
+
+    /// Speaks HTTP/1, or whatever the connection begins with.
+    #[expect(clippy::manual_async_fn, reason = "it would have its arguments twice")]
+    fn http(&self, connection: Connection) -> impl Future<Output = ()> {
+        async move {
+            let http2 = connection.serve(self).await.unwrap_or_else(|error| {
+                self.note_end(&error);
+                None
+            });
+            if let Some(http2) = http2 {
+                self.http2(*http2).await;
             }
         }
-        None => {}
     }
-}
 
-/// What a connection begins with, as far as it has been read.
-#[derive(Debug)]
-enum Beginning {
-    Http1(BytesMut),
-    Http2(BytesMut),
-    /// It took too long to become clear.
-    Late,
-}
-
-/// Reads until it is clear which protocol this is. `None`: the caller went, or said nothing.
-async fn beginning(stream: &mut CallerStream, limits: framing::Limits) -> Option<Beginning> {
-    let first = async {
-        // A connection that says nothing takes up no room for it.
-        stream.readable().await?;
-        let mut read = BytesMut::with_capacity(FIRST_READ);
-        stream.read_buf(&mut read).await?;
-        io::Result::Ok(read)
-    };
-    let mut read = timeout(limits.keep_alive, first).await.ok()?.ok()?;
-    if read.is_empty() {
-        return None;
+    /// In a box: other connections shall not carry its weight.
+    async fn http2(&self, connection: Tunnel) {
+        if let Err(error) = Box::pin(http2::serve(connection, self)).await {
+            self.context.note_broken(is_timeout(&error), &error);
+        }
     }
-    let Ok(is_http2) = timeout(limits.head, begins_as_http2(stream, &mut read)).await else {
-        return Some(Beginning::Late);
-    };
-    Some(match is_http2.ok()? {
-        true => Beginning::Http2(read),
-        false => Beginning::Http1(read),
-    })
-}
 
-async fn begins_as_http2(stream: &mut CallerStream, read: &mut BytesMut) -> io::Result<bool> {
-    loop {
-        let known = read.len().min(PREFACE.len());
-        if read[..known] != PREFACE[..known] {
-            return Ok(false);
+    async fn refuse(&self, connection: Connection, fault: Fault) {
+        // It has no place that another could have by sending it away.
+        let _busy = self.seat.busy();
+        let refuse = async {
+            connection.refuse(self, fault).await?;
+            connection.end().await
+        };
+        if let Err(error) = Box::pin(refuse).await {
+            self.note_end(&error);
         }
-        if known == PREFACE.len() {
-            return Ok(true);
-        }
-        if stream.read_buf(read).await? == 0 {
-            return Ok(false);
-        }
+    }
+
+    fn note_end(&self, error: &Broken) {
+        let is_late = matches!(error, Broken::Caller(error) if is_timeout(error));
+        self.context.note_broken(is_late, error);
     }
 }
 
@@ -191,7 +188,7 @@ impl Context {
     /// A place for one more connection. `None`: all are taken, and nobody can make room. Only those who
     /// are served count, or callers that come again and again while they are refused would keep each
     /// other out for ever.
-    fn enter(&self) -> Option<(Held, Seat)> {
+    fn enter(&self) -> Option<Held> {
         let Limits { connections, gauge, .. } = &self.limits;
         let counted = Held::new(gauge);
         let over = usize::try_from(gauge.get() - *connections as i64).unwrap_or(0);
@@ -201,13 +198,7 @@ impl Context {
             }
             self.reached(Limit::Connections);
         }
-        Some((counted, self.seats.take()))
-    }
-
-    fn note_end(&self, ended: Result<(), Broken>) {
-        let Err(error) = ended else { return };
-        let is_late = matches!(&error, Broken::Caller(error) if is_timeout(error));
-        self.note_broken(is_late, &error);
+        Some(counted)
     }
 
     /// `is_late`: its caller did not take the answer.
@@ -226,8 +217,3 @@ impl Context {
         limits.reached(limit);
     }
 }
-
-/// Most heads fit.
-const FIRST_READ: usize = 1024;
-/// What HTTP/2 begins with where no TLS has agreed on it (RFC 9113, 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

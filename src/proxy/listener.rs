@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::spawn_local;
 use tracing::warn;
 
 use crate::framing::CallerStream;
@@ -60,11 +59,9 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
             let serve = |(stream, address), context: Rc<Context>| match context.tls.clone() {
                 None => {
                     let stream = CallerStream::Tcp(stream);
-                    drop(spawn_local(caller::serve(stream, Peer::Tcp(address), context)));
+                    caller::serve(stream, Peer::Tcp(address), context);
                 }
-                Some(tls) => drop(spawn_local(async move {
-                    caller::serve_tls(stream, address, &tls, context).await;
-                })),
+                Some(tls) => caller::serve_tls(stream, address, tls, context),
             };
             accept_all(accept, serve, context).await;
         }
@@ -73,7 +70,7 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
             let listener = UnixListener::from_std(socket)?;
             let accept = async || listener.accept().await.map(|(stream, _)| stream);
             let serve = |stream, context| {
-                drop(spawn_local(caller::serve(CallerStream::Unix(stream), Peer::Unix, context)));
+                caller::serve(CallerStream::Unix(stream), Peer::Unix, context);
             };
             accept_all(accept, serve, context).await;
         }

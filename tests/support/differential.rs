@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
@@ -69,7 +69,7 @@ pub fn serve(bytes: &[u8], split: u64, framed: bool) -> Served {
         let served = Arc::new(Mutex::new(Served::default()));
         if framed {
             let stream = CallerStream::other(pieces);
-            let connection = Connection::new(stream, BytesMut::new(), LIMITS, None);
+            let connection = Connection::new(stream, LIMITS.into(), None);
             let service = Ours { served: Arc::clone(&served) };
             run(connection.serve(&service), &ended);
         } else {

@@ -3,7 +3,7 @@
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::Instant;
 
 use super::super::*;
@@ -12,7 +12,7 @@ use super::*;
 /// A caller's end of a connection that is served at the other.
 pub(super) struct Caller {
     pub(super) stream: DuplexStream,
-    pub(super) served: JoinHandle<Result<(), Broken>>,
+    pub(super) served: JoinHandle<Result<Option<Box<Tunnel>>, Broken>>,
 }
 
 impl Caller {
@@ -23,15 +23,13 @@ impl Caller {
     /// So many bytes are on the way at the most.
     pub(super) fn with_room(bytes: usize, limits: Limits) -> Self {
         let (stream, ours) = duplex(bytes);
-        Self::served(
-            stream,
-            Connection::new(CallerStream::other(ours), BytesMut::new(), limits, None),
-        )
+        Self::served(stream, Connection::new(CallerStream::other(ours), limits.into(), None))
     }
 
-    fn after(read: &[u8]) -> Self {
+    fn undecided() -> Self {
         let (stream, ours) = duplex(1024);
-        Self::served(stream, Connection::new(CallerStream::other(ours), read.into(), LIMITS, None))
+        let connection = Connection::new(CallerStream::other(ours), LIMITS.into(), None);
+        Self::served(stream, connection.undecided())
     }
 
     fn served(stream: DuplexStream, connection: Connection) -> Self {
@@ -41,10 +39,11 @@ impl Caller {
     fn refused(fault: Fault) -> Self {
         let (stream, ours) = duplex(1024);
         let ours = CallerStream::other(ours);
-        let connection = Connection::new(ours, BytesMut::new(), Limits::of_refusal(), None);
+        let connection = Connection::new(ours, Limits::of_refusal().into(), None);
         let served = spawn_local(async move {
             connection.refuse(&Seeing, fault).await?;
-            connection.end().await
+            connection.end().await?;
+            Ok(None)
         });
         Self { stream, served }
     }
@@ -67,7 +66,7 @@ impl Caller {
     }
 
     /// Waits for the end of the connection; there must be nothing before it.
-    pub(super) async fn end(mut self) -> Result<(), Broken> {
+    pub(super) async fn end(mut self) -> Result<Option<Box<Tunnel>>, Broken> {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest.escape_ascii().to_string(), "");
@@ -177,10 +176,53 @@ async fn p27_a_connection_too_many_is_answered_at_once() {
 }
 
 #[tokio::test(flavor = "local")]
-async fn what_was_read_before_comes_first() {
-    let mut caller = Caller::after(b"GET /?\"");
-    caller.send(" HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert_eq!(caller.answer().await, "GET /?%22");
+async fn p04_http2_shows_itself_however_its_bytes_come() {
+    let said = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes";
+    for split in 1..said.len() {
+        let mut caller = Caller::undecided();
+        caller.send(&said[..split]).await;
+        yield_now().await;
+        caller.send(&said[split..]).await;
+        drop(caller.stream);
+        let mut http2 = caller.served.await.unwrap().unwrap().expect("HTTP/2");
+        let mut read = String::new();
+        http2.stream.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, said, "split at {split}");
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn p04_what_only_begins_like_http2_is_http1() {
+    for split in 1..8 {
+        let mut caller = Caller::undecided();
+        let said = "PR / HTTP/1.1\r\nhost: a\r\n\r\n";
+        caller.send(&said[..split]).await;
+        yield_now().await;
+        caller.send(&said[split..]).await;
+        assert_eq!(caller.answer().await, "PR /", "split at {split}");
+        // The version is settled by the first request.
+        caller.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        assert_ne!(caller.answer().await, "", "an answer that refuses it");
+        drop(caller.stream);
+        assert!(caller.served.await.unwrap().unwrap().is_none());
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn p27_a_connection_that_waits_is_light() {
+    let (_stream, ours) = duplex(1024);
+    let connection = Connection::new(CallerStream::other(ours), LIMITS.into(), None);
+    assert_eq!(size_of_val(&connection.serve(&Seeing)), 144);
+    assert!(size_of::<super::super::link::Link>() <= 384);
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn p27_the_beginning_of_http2_has_the_time_of_a_head() {
+    let mut caller = Caller::undecided();
+    caller.send("PRI * HT").await;
+    let since = Instant::now();
+    assert_ne!(caller.answer().await, "", "an answer that refuses it");
+    assert_eq!(since.elapsed(), LIMITS.head);
 }
 
 #[tokio::test(flavor = "local")]

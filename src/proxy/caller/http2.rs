@@ -21,24 +21,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
-use crate::framing::{CallerBody, CallerStream, Fault, Limits, Prefixed};
+use crate::framing::{CallerBody, Fault, Limits, Tunnel};
 use crate::headers::NameSet;
-use crate::proxy::peer::Peer;
 use crate::proxy::reply::ReplyBody;
 use crate::proxy::vendor_body::ReplyError;
 use crate::telemetry::metrics::Limit;
 
-use super::Context;
-use super::seats::{Busy, Seat};
+use super::seats::Busy;
+use super::{Caller, Context};
 
-pub(super) async fn serve(
-    stream: CallerStream,
-    read: Bytes,
-    peer: &Peer,
-    seat: &Seat,
-    context: &Context,
-) -> hyper::Result<()> {
-    let limits = context.limits.request;
+pub(super) async fn serve(connection: Tunnel, caller: &Caller) -> hyper::Result<()> {
+    let Tunnel { stream, counted: _counted } = connection;
+    let Caller { peer, seat, context, .. } = caller;
+    let limits = *context.limits.request;
     let streams = Rc::new(Streams::new());
     let service = {
         let (context, peer, streams) = (context.clone(), peer.clone(), streams.clone());
@@ -46,7 +41,7 @@ pub(super) async fn serve(
             let (context, peer) = (context.clone(), peer.clone());
             let stream = Streams::open(&streams, seat.busy());
             async move {
-                let Context { entrance, proxy, .. } = &context;
+                let Context { entrance, proxy, .. } = &*context;
                 let answer = match as_http1(&mut request, limits) {
                     Ok(()) => {
                         let request = request.map(CallerBody::Http2);
@@ -67,7 +62,7 @@ pub(super) async fn serve(
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .serve_connection(TokioIo::new(Prefixed::new(read, stream).of_frames()), service);
+        .serve_connection(TokioIo::new(stream.of_frames()), service);
     let mut connection = pin!(connection);
     let mut over = pin!(streams.over(limits));
     let mut is_closing = false;

@@ -1,6 +1,6 @@
 //! A request on its way to the vendor.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::io::{self, IoSlice};
@@ -12,6 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 
 use crate::framing::encode;
+use crate::framing::scratch::{give_back, take_spare};
 use crate::upstream::RequestHead;
 
 use super::request::{self, Coding};
@@ -47,7 +48,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin,
 {
     pub(super) fn new(head: &RequestHead<'_>, body: B) -> Self {
-        let mut front = FRONT.take();
+        let mut front = take_spare();
         let coding = request::head(&mut front, head, &body);
         Self {
             body: Some(body).filter(|body| !body.is_end_stream()),
@@ -251,15 +252,8 @@ fn weight(frame: &Frame<Bytes>) -> usize {
 
 impl<B> Drop for Upload<B> {
     fn drop(&mut self) {
-        let mut front = std::mem::take(&mut self.front);
-        front.clear();
-        FRONT.set(front);
+        give_back(std::mem::take(&mut self.front));
     }
-}
-
-thread_local! {
-    /// The buffer of the last request, for the next.
-    static FRONT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// An allocation, and a place in the queue.

@@ -1,6 +1,5 @@
 //! What is known of a connection: its bytes, and how far the exchange on it has come.
 
-use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::task::{Context, Poll, Waker, ready};
@@ -14,6 +13,7 @@ use tokio::task::AbortHandle;
 use crate::framing::clock::Clock;
 use crate::framing::decode::{Decoded, Decoder, Most, Sender};
 use crate::framing::encode;
+use crate::framing::scratch::with_scratch;
 
 use super::Error;
 use super::head::{self, Framing, Head};
@@ -353,22 +353,6 @@ fn append(ahead: &mut Bytes, more: &[u8]) {
         grown.extend_from_slice(more);
         *ahead = grown.freeze();
     }
-}
-
-/// Room for a read whose length nobody knows. One for all connections of the thread: what is kept of
-/// it is copied out.
-fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    let mut scratch = SCRATCH.take();
-    if scratch.is_empty() {
-        scratch = vec![0; LONG];
-    }
-    let read = read(&mut scratch);
-    SCRATCH.set(scratch);
-    read
-}
-
-thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// A longer rest of a body is not read into the scratch and copied.
