@@ -212,7 +212,7 @@ async fn p04_what_only_begins_like_http2_is_http1() {
 async fn p27_a_connection_that_waits_is_light() {
     let (_stream, ours) = duplex(1024);
     let connection = Connection::new(CallerStream::other(ours), LIMITS.into(), None);
-    assert_eq!(size_of_val(&connection.serve(&Seeing)), 144);
+    assert!(size_of_val(&connection.serve(&Seeing)) <= 144);
     assert!(size_of::<super::super::link::Link>() <= 384);
 }
 
