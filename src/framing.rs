@@ -33,6 +33,7 @@ use std::time::Duration;
 pub use body::{BodyError, CallerBody};
 pub use connection::{Broken, Connection, Service};
 pub use fault::Fault;
+pub use field::number;
 pub use prefixed::Prefixed;
 pub use stream::{CallerStream, Duplex, Tunnel};
 

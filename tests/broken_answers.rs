@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::support::h2::Peer;
 use crate::support::{Answer, RawVendor, Stage, soon};
 
 async fn stage() -> (RawVendor, Stage) {
@@ -14,6 +15,13 @@ async fn stage() -> (RawVendor, Stage) {
 }
 
 const GET: &str = "GET /openapi/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+const HTTP_2: [(&str, &str); 4] = [
+    (":method", "GET"),
+    (":scheme", "http"),
+    (":path", "/openapi/x"),
+    (":authority", "localhost:8082"),
+];
 
 /// Each of them is answered 502, and the next request has its own answer.
 async fn assert_refused(answers: &[&str]) {
@@ -151,19 +159,55 @@ async fn p06_for_a_caller_that_reads_until_the_end_a_broken_answer_ends_with_a_r
     }
 }
 
-/// The same length twice says nothing new (RFC 9112, 6.3).
+/// The same length twice says nothing new (RFC 9112, 6.3), and it goes on once, which every caller
+/// can read.
 #[tokio::test]
-async fn p06_a_length_that_is_said_twice_is_a_length() {
+async fn p25_a_length_that_is_said_twice_is_a_length() {
     let (vendor, stage) = stage().await;
-    for fields in ["Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\nX: y"] {
-        vendor.will(Answer::raw(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nhello")));
-        vendor.will(Answer::new(200, &[], "next"));
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Content-Length: 5, 5",
+        "Content-Length: 5,5\r\nX: y\r\nContent-Length: 5",
+        "Content-Length: 5\r\nX: y",
+    ] {
+        let answer = Answer::raw(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nhello"));
+        vendor.will(answer.clone()).will(Answer::new(200, &[], "next"));
         let mut caller = stage.caller("aiclk").await;
         for expected in ["hello", "next"] {
             caller.send(GET).await;
             let got = caller.answer().await;
-            assert_eq!(got.text(), expected);
-            assert!(got.all("content-length").len() <= 1, "{got:?}");
+            assert_eq!((&*got.text(), got.one("content-length").is_some()), (expected, true));
+        }
+        vendor.will(answer);
+        let mut peer = Peer::caller(&stage, &[]).await;
+        peer.fields(1, &HTTP_2, true).await;
+        let (_, head, _) = peer.head().await;
+        let lengths: Vec<_> = head.iter().filter(|(name, _)| name == "content-length").collect();
+        assert!(matches!(lengths[..], [(_, length)] if length == "5"), "{head:?}");
+        assert_eq!(peer.body(1).await.0, b"hello");
+    }
+}
+
+/// Nothing of a body is to be read by it, but the caller would have to make sense of it.
+#[tokio::test]
+async fn p25_lengths_that_contradict_each_other_are_not_handed_on_without_a_body_either() {
+    let (vendor, stage) = stage().await;
+    for (method, status) in [("HEAD", "200 OK"), ("GET", "304 Not Modified")] {
+        for (length, passes) in
+            [("5, 6", None), ("5\r\nContent-Length: 6", None), ("5, 5", Some("5"))]
+        {
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
+            vendor.will(Answer::raw(head));
+            let mut caller = stage.caller("aiclk").await;
+            caller.send(GET.replace("GET", method)).await;
+            let got = match method {
+                "HEAD" => caller.answer_to_head().await,
+                _ => caller.answer().await,
+            };
+            match passes {
+                Some(_) => assert_eq!(got.one("content-length"), passes, "{got:?}"),
+                None => assert_eq!(got.status(), 502, "{method}, {length}: {got:?}"),
+            }
         }
     }
 }

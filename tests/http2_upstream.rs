@@ -208,3 +208,28 @@ async fn p04_an_unused_connection_ends_in_good_order() {
         assert_eq!(caller.answer().await.status(), 200);
     }
 }
+
+/// As over HTTP/1.1: a length that is said twice goes on once, and two lengths are none.
+#[tokio::test]
+async fn p25_an_answer_over_http_2_has_one_length() {
+    let mut vendor = Vendor::start(&["h2", "http/1.1"]).await;
+    let stage = vendor.stage("").await;
+    let mut caller = Peer::caller(&stage, &[]).await;
+    let call =
+        [(":method", "GET"), (":scheme", "http"), (":path", "/x"), (":authority", "localhost")];
+    caller.fields(1, &call, true).await;
+    let mut peer = vendor.peer(&[]).await;
+    let cases = [(1, ["5", "5"], "200"), (3, ["5", "6"], "502"), (5, ["6", "5"], "502")];
+    for (number, lengths, status) in cases {
+        let (stream, _) = peer.request().await;
+        let [first, second] = lengths.map(|length| ("content-length", length));
+        peer.fields(stream, &[(":status", "200"), first, ("x", "y"), second], false).await;
+        peer.data(stream, b"hello", true).await;
+        let (answered, fields, _) = caller.head().await;
+        assert_eq!((answered, field(&fields, ":status")), (number, Some(status)), "{lengths:?}");
+        let told = fields.iter().filter(|(name, _)| name == "content-length").count();
+        assert_eq!(told, 1, "{fields:?}");
+        caller.body(number).await;
+        caller.fields(number + 2, &call, true).await;
+    }
+}

@@ -157,7 +157,8 @@ fn coding(value: &[u8]) -> Option<Coding> {
     Some(coding)
 }
 
-pub(super) fn number(digits: &[u8]) -> Option<u64> {
+/// A number in decimal digits and nothing else.
+pub fn number(digits: &[u8]) -> Option<u64> {
     let mut number = if digits.is_empty() { None } else { Some(0_u64) };
     for &digit in digits {
         let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;

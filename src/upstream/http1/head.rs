@@ -8,6 +8,8 @@ use http::{Method, Response, StatusCode, Version};
 use httparse::{Header, ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
+use crate::framing::number;
+
 use super::Error;
 
 /// A whole head.
@@ -38,6 +40,8 @@ struct Facts {
     length: Option<u64>,
     /// There are lengths, and they are not one number.
     bad_length: bool,
+    /// They are one number, said more than once.
+    is_repeated: bool,
     /// The last coding is `chunked`.
     chunked: Option<bool>,
     /// The first of so many fields of codings says that and no more.
@@ -99,6 +103,10 @@ fn parse_with<'bytes>(
         // It overrides the length (RFC 9112, 6.3).
         1 if facts.is_spent => drop(headers.remove(CONTENT_LENGTH)),
         2.. if facts.is_spent => drop(headers.append(TRANSFER_ENCODING, CHUNKED)),
+        // Once is enough (RFC 9110, 8.6), and not every caller takes a list.
+        0 if facts.is_repeated => {
+            headers.insert(CONTENT_LENGTH, facts.length.unwrap_or_default().into());
+        }
         _ => {}
     }
     let body = facts.framing(status, method, is_1_1)?;
@@ -113,10 +121,11 @@ impl Facts {
     fn learn(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
         if name == CONTENT_LENGTH {
             for one in value.as_bytes().split(|&byte| byte == b',') {
-                let length = number(one.trim_ascii());
-                self.bad_length |=
-                    length.is_none() || self.length.is_some() && self.length != length;
-                self.length = length;
+                match (number(one.trim_ascii()), self.length) {
+                    (Some(length), None) => self.length = Some(length),
+                    (Some(length), Some(known)) if length == known => self.is_repeated = true,
+                    _ => self.bad_length = true,
+                }
             }
         } else if name == TRANSFER_ENCODING {
             let last = value.as_bytes().rsplit(|&byte| byte == b',').next();
@@ -146,25 +155,17 @@ impl Facts {
         Ok(Some(match (status.as_u16(), self.chunked, self.length) {
             (101, ..) => Framing::Tunnel,
             (100..=199, ..) => return Ok(None),
-            (204 | 304, ..) => Framing::Length(0),
+            (204, ..) => Framing::Length(0),
+            // Without a body, too: it would go on to the caller.
+            (_, None, _) if self.bad_length => return Err(Error::Length),
+            (304, ..) => Framing::Length(0),
             _ if method == Method::HEAD => Framing::Length(0),
             (_, Some(_), _) if !is_1_1 => return Err(Error::Coding),
             (_, Some(true), _) => Framing::Chunks,
-            (_, None, _) if self.bad_length => return Err(Error::Length),
             (_, None, Some(length)) => Framing::Length(length),
             (_, Some(false), _) | (_, None, None) => Framing::UntilClose,
         }))
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, &digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// Whether an empty line may be among the bytes from this place on: before that, a head that had
@@ -228,10 +229,16 @@ mod tests {
             "5 5",
             "0x5",
             "5,",
+            "18446744073709551614",
             "18446744073709551616",
         ] {
             let fault = framing(&format!("Content-Length: {length}\r\n"));
             assert!(matches!(fault, Err(Error::Length)), "{length}: {fault:?}");
+            for (status, method) in [("200 OK", Method::HEAD), ("304 Not Modified", Method::GET)] {
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
+                let fault = parsed(&head, &method);
+                assert!(matches!(fault, Err(Error::Length)), "{status}, {length}: {fault:?}");
+            }
         }
     }
 
@@ -243,6 +250,8 @@ mod tests {
                 "content-length: 1\n",
             ),
             ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\nA: b\r\n", "a: b\n"),
+            ("Content-Length: 1, 01\r\nA: b\r\n", "content-length: 1\na: b\n"),
+            ("Content-Length: 1\r\nA: b\r\nContent-Length: 1\r\n", "content-length: 1\na: b\n"),
             ("Connection: close\r\nA: b\r\n", "connection: close\na: b\n"),
             ("Connection: keep-alive, X-A\r\n", "connection: keep-alive, X-A\n"),
             ("Transfer-Encoding: gzip, chunked\r\n", "transfer-encoding: gzip, chunked\n"),

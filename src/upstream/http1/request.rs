@@ -3,7 +3,7 @@
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http_body::Body;
 
-use crate::framing::encode;
+use crate::framing::{encode, number};
 use crate::headers::list;
 use crate::upstream::RequestHead;
 
@@ -74,10 +74,9 @@ fn coding<B: Body>(head: &RequestHead<'_>, body: &B) -> (Coding, Told) {
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     let mut lengths = list(headers, CONTENT_LENGTH);
-    let first = std::str::from_utf8(lengths.next()?).ok()?;
-    let is_number = first.bytes().all(|byte| byte.is_ascii_digit());
-    let is_one = lengths.all(|other| other == first.as_bytes());
-    first.parse().ok().filter(|_| is_number && is_one)
+    let first = lengths.next()?;
+    let is_one = lengths.all(|other| other == first);
+    number(first).filter(|_| is_one)
 }
 
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");

@@ -170,6 +170,7 @@ where
             let error = match answered? {
                 Ok(mut response) => {
                     connection.answered();
+                    request::say_length_once(response.headers_mut());
                     *response.version_mut() = Version::HTTP_11;
                     return Ok(Sent::Answered(response.map(AnswerBody::Http2), stream));
                 }

@@ -43,6 +43,15 @@ pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
 const NO_TRAILERS: [HeaderName; 8] =
     [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
+/// A length that is said more than once is said once (RFC 9110, 8.6), for not every caller takes the
+/// repeats. The library has seen to it that they are the same.
+pub(super) fn say_length_once(headers: &mut HeaderMap) {
+    let is_any_repeated = headers.len() > headers.keys_len();
+    if is_any_repeated && let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
+        headers.insert(CONTENT_LENGTH, length);
+    }
+}
+
 /// How a peer says that it has read nothing of a request (RFC 9113, 8.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
