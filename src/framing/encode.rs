@@ -4,6 +4,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::headers::list;
 
+use super::field::is_barred_from_trailers;
+
 /// `name: value` of every field, in their order.
 pub fn fields(out: &mut Vec<u8>, fields: &HeaderMap) {
     let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
@@ -43,14 +45,17 @@ pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
 }
 
 /// The names that `Trailer` announces and that may stand in trailers: nothing that says how the
-/// message is read or where it goes (RFC 9110, 6.5.1).
+/// message is read, who sends it or where it goes (RFC 9110, 6.5.1).
 pub fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
     if !headers.contains_key(header::TRAILER) {
         return Vec::new();
     }
     let names = list(headers, header::TRAILER);
     let names = names.filter_map(|name| HeaderName::from_bytes(name).ok());
-    names.filter(|name| !NO_TRAILERS.contains(name)).collect()
+    let may_be = |name: &HeaderName| {
+        !is_barred_from_trailers(name.as_str().as_bytes()) && !NO_TRAILERS.contains(name)
+    };
+    names.filter(may_be).collect()
 }
 
 /// The end of a body in chunks, with those of its trailers that were announced.
@@ -90,19 +95,15 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 const AROUND_FIELD: usize = ": \r\n".len();
 
-const NO_TRAILERS: [HeaderName; 12] = [
+/// Beside what no body is followed by that is read.
+const NO_TRAILERS: [HeaderName; 7] = [
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
     header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
     header::CONTENT_TYPE,
-    header::HOST,
     header::MAX_FORWARDS,
     header::SET_COOKIE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
 ];
 
 #[cfg(test)]
@@ -147,7 +148,8 @@ mod tests {
 
     #[test]
     fn p04_trailers_come_as_announced_and_none_that_frames_the_message() {
-        let head = headers(&[("trailer", "X-A, host , content-length"), ("trailer", "x-b")]);
+        let barred = "X-A, host , content-length, connection, Upgrade, keep-alive, set-cookie";
+        let head = headers(&[("trailer", barred), ("trailer", "x-b")]);
         let announced = announced_trailers(&head);
         assert_eq!(announced, ["x-a", "x-b"]);
         let sent = headers(&[("x-a", "1"), ("host", "h"), ("x-c", "2"), ("x-b", "3")]);

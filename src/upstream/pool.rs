@@ -13,7 +13,6 @@ mod http2;
 
 use std::cell::RefCell;
 use std::error::Error;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 use prometheus::IntGauge;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::telemetry::metrics::Held;
 
@@ -335,24 +334,6 @@ impl SendError {
 impl From<ConnectError> for SendError {
     fn from(error: ConnectError) -> Self {
         Self::Connect(Arc::new(error))
-    }
-}
-
-/// Waits for an answer for `first_byte` from the last moment that the request moved on.
-async fn in_time<F: Future>(
-    mut answer: Pin<&mut F>,
-    first_byte: Duration,
-    moved_at: &impl Fn() -> Option<Instant>,
-) -> Result<F::Output, SendError> {
-    let mut deadline = Instant::now() + first_byte;
-    loop {
-        match (timeout_at(deadline, answer.as_mut()).await, moved_at()) {
-            (Ok(answered), _) => return Ok(answered),
-            (Err(_), Some(moved)) if moved + first_byte > deadline => {
-                deadline = moved + first_byte;
-            }
-            (Err(_), _) => return Err(SendError::Silent(first_byte)),
-        }
     }
 }
 

@@ -13,7 +13,7 @@ mod upload;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::error::Error;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +25,13 @@ use http_body::Body;
 use prometheus::IntGauge;
 use tokio::sync::oneshot;
 use tokio::task::{spawn_local, yield_now};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::framing::encode;
 use crate::upstream::connect::{self, ConnectError, Connector, Negotiated};
 use crate::upstream::{AnswerBody, http1};
 
-use super::{Config, SendError, in_time};
+use super::{Config, SendError};
 use connection::{Connection, MOST_STREAMS};
 use request::Unread;
 use upload::Watched;
@@ -157,7 +158,7 @@ where
                 is_shaped = true;
             }
             let connection = stream.connection.clone();
-            let announced = request::announced_trailers(request.headers());
+            let announced = encode::announced_trailers(request.headers());
             let (upload, link) = (stream.upload.clone(), connection.link.clone());
             let watch = |body| Watched::new(body, announced, upload, link);
             let answer = connection.sender.borrow_mut().try_send_request(request.map(watch));
@@ -355,6 +356,24 @@ impl<B> State<B> {
     fn tidy(&mut self, longest_unused: Duration) {
         let may_stay = |it: &Rc<Connection<B>>| it.is_open() && !it.is_unused_for(longest_unused);
         self.connections.retain(may_stay);
+    }
+}
+
+/// Waits for an answer for `first_byte` from the last moment that the request moved on.
+async fn in_time<F: Future>(
+    mut answer: Pin<&mut F>,
+    first_byte: Duration,
+    moved_at: &impl Fn() -> Option<Instant>,
+) -> Result<F::Output, SendError> {
+    let mut deadline = Instant::now() + first_byte;
+    loop {
+        match (timeout_at(deadline, answer.as_mut()).await, moved_at()) {
+            (Ok(answered), _) => return Ok(answered),
+            (Err(_), Some(moved)) if moved + first_byte > deadline => {
+                deadline = moved + first_byte;
+            }
+            (Err(_), _) => return Err(SendError::Silent(first_byte)),
+        }
     }
 }
 

@@ -1,14 +1,11 @@
 //! The form that a request has in HTTP/2, and how to tell that one was not read.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Request, Version};
 
 use crate::causes::find;
-use crate::headers::{list, retain};
+use crate::headers::retain;
 
 /// Scheme and authority stand beside the target, and what frames a body in HTTP/1.1 is gone. The
 /// target stays as it is.
@@ -31,17 +28,6 @@ fn strip(headers: &mut HeaderMap) {
     let gone = [HOST, CONNECTION, TRANSFER_ENCODING];
     retain(headers, |name| !gone.contains(name));
 }
-
-/// What may come after the body: as in HTTP/1.1, where the library sees to it, no more than
-/// `Trailer` announces, and nothing that says how the message is read or where it goes (RFC 9110,
-/// 6.5.1). What the gateway injects has been taken out of the announcement.
-pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
-    let names = list(headers, TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok());
-    names.filter(|name| !NO_TRAILERS.contains(name)).collect()
-}
-
-const NO_TRAILERS: [HeaderName; 8] =
-    [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
 /// A length that is said more than once is said once (RFC 9110, 8.6), for not every caller takes the
 /// repeats. The library has seen to it that they are the same.
