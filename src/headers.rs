@@ -106,11 +106,6 @@ pub fn has_unknown_coding(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The length that a head announces.
-pub fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 /// Whether whoever sent these takes trailers after a body.
 pub fn takes_trailers(headers: &HeaderMap) -> bool {
     list(headers, header::TE).any(|one| one.eq_ignore_ascii_case(b"trailers"))

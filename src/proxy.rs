@@ -276,13 +276,7 @@ impl Proxy {
             upgrade.establish(lease, flight, settings.times.idle, drain);
             return response.map(|_| ReplyBody::Own(None));
         }
-        // Seeing a body that has ended, hyper would take the length out.
-        let announced = (response.status() == StatusCode::NOT_MODIFIED)
-            .then(|| crate::headers::content_length(response.headers()))
-            .flatten();
-        response.map(|body| {
-            ReplyBody::Vendor(VendorBody::new(body, lease, flight, settings.times, announced))
-        })
+        response.map(|body| ReplyBody::Vendor(VendorBody::new(body, lease, flight, settings.times)))
     }
 }
 

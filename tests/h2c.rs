@@ -51,6 +51,20 @@ async fn p04_a_request_arrives_as_it_would_over_http_1() {
     assert_eq!(call.all("content-length").len() + call.all("transfer-encoding").len(), 0);
 }
 
+/// It says how long the body would be that does not come.
+#[tokio::test]
+async fn p01_a_304_keeps_its_length_and_ends_with_its_head() {
+    let (vendor, stage) = stage("").await;
+    let mut peer = Peer::caller(&stage, &[]).await;
+    for (stream, length, kept) in [(1, "Content-Length: 99\r\n", Some("99")), (3, "", None)] {
+        vendor.will(Answer::raw(format!("HTTP/1.1 304 Not Modified\r\n{length}\r\n")));
+        peer.fields(stream, &head("GET", "/openapi/x"), true).await;
+        let (answered, fields, end) = peer.head().await;
+        assert_eq!((answered, value(&fields, ":status"), end), (stream, Some("304"), true));
+        assert_eq!(value(&fields, "content-length"), kept);
+    }
+}
+
 /// The library takes a fragment out and leaves a target that is sent as nothing.
 #[tokio::test]
 async fn p25_a_target_that_is_a_fragment_is_the_root() {

@@ -28,8 +28,6 @@ pub struct VendorBody {
     lease: Option<Lease<ReplayBody<CallerBody>>>,
     flight: Flight,
     clock: Clock,
-    /// What a head says of a body that does not come, as that of a 304 does.
-    announced: Option<u64>,
 }
 
 /// A request from its head to the end of its answer's body.
@@ -83,11 +81,10 @@ impl VendorBody {
         lease: Option<Lease<ReplayBody<CallerBody>>>,
         flight: Flight,
         times: Times,
-        announced: Option<u64>,
     ) -> Self {
         let end = times.total.map(|total| flight.began + total);
         let clock = Clock { times, end, timer: None, waiting: false };
-        let mut this = Self { body, lease, flight, clock, announced };
+        let mut this = Self { body, lease, flight, clock };
         this.give_back_if_complete();
         this
     }
@@ -131,11 +128,11 @@ impl VendorBody {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.announced.is_none() && self.body.is_end_stream()
+        self.body.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.announced.map_or_else(|| self.body.size_hint(), SizeHint::with_exact)
+        self.body.size_hint()
     }
 
     fn end(&mut self, over: Limit) -> ReplyError {
