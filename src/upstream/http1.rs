@@ -82,3 +82,6 @@ impl Drop for Connection {
         self.0.borrow_mut().close();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -58,10 +58,14 @@ impl Io {
         }
     }
 
-    /// Until all that was written is in the socket.
+    /// Until all that was written is in the socket; without an end where the peer takes no more. Whoever
+    /// hears it out wakes nobody who writes.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tls(tls) if tls.get_ref().1.wants_write() => Pin::new(tls).poll_flush(cx),
+            Self::Tls(tls) if tls.get_ref().1.wants_write() => {
+                ready!(Pin::new(tls).poll_flush(cx))?;
+                if self.is_deaf() { Poll::Pending } else { Poll::Ready(Ok(())) }
+            }
             Self::Plain(_) | Self::Tls(_) => Poll::Ready(Ok(())),
             Self::Closed => Poll::Ready(Err(closed())),
         }
