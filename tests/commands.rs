@@ -10,6 +10,7 @@ use tokenward::sandbox::{Settings, Vendor};
 use tokio::process::Command;
 
 use crate::support::process::{Ended, Process, gateway, run, tokenward};
+use crate::support::until;
 use crate::support::vendors::{Home, Vendors, get, get_until};
 
 /// A dozen mistakes, each of another kind.
@@ -372,10 +373,8 @@ async fn there_is_a_worker_for_each_core_that_may_be_used() {
         let names = threads.filter_map(|it| name(it.ok()?));
         names.filter(|name| name.starts_with("worker-")).collect::<Vec<_>>()
     };
-    // A thread takes its name when it begins to run.
-    while workers().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // A thread takes its name when it begins to run, of which nobody is told.
+    until("a worker has its name", || !workers().is_empty()).await;
     assert_eq!(workers(), ["worker-0\n"]);
     process.kill().await;
 }

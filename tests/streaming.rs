@@ -199,3 +199,29 @@ async fn p03_large_bodies_pass_both_ways() {
     assert!(answer.body == body, "{} bytes came back", answer.body.len());
     assert!(vendor.only_call().body == body);
 }
+
+/// Nobody else gets a connection of which half an answer has been read.
+#[tokio::test]
+async fn p04_a_connection_is_busy_until_the_body_of_its_answer_has_ended() {
+    let (vendor, stage) = stage().await;
+    let connections = async |active: f64, idle: f64| {
+        for (state, count) in [("active", active), ("idle", idle)] {
+            let labels = [("upstream", "aiclk"), ("state", state)];
+            stage.metric_becomes("tokenward_upstream_connections", &labels, count).await;
+        }
+    };
+    let hand = vendor.by_hand();
+    let mut caller = stage.caller("aiclk").await;
+    caller.send("GET /openapi/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut hand = hand.arrives().await;
+    hand.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").await;
+    caller.answer_so_far(|answer| answer.body == b"half").await;
+    connections(1.0, 0.0).await;
+    assert_eq!(stage.get("aiclk", "/openapi/other").await.status(), 200);
+    let calls = vendor.calls();
+    assert_ne!(calls[0].connection, calls[1].connection);
+    connections(1.0, 1.0).await;
+    hand.send("half").await;
+    assert_eq!(caller.answer().await.text(), "halfhalf");
+    connections(0.0, 2.0).await;
+}

@@ -54,4 +54,21 @@ mod tests {
         let found = names.look_up("127.0.0.1", 1).await.expect("an address");
         assert_eq!(found, [SocketAddr::from(([127, 0, 0, 1], 1))]);
     }
+
+    #[tokio::test]
+    async fn p27_those_who_wait_share_a_failure_and_it_is_not_kept() {
+        let names = Names::default();
+        let held = names.current();
+        // The address could be had: only the look-up that is under way fails.
+        let (one, other) = (names.look_up("127.0.0.1", 1), names.look_up("127.0.0.1", 1));
+        let failure = Arc::new(io::Error::new(io::ErrorKind::TimedOut, "the resolver is silent"));
+        held.set(Err(failure)).expect("nobody else");
+        for failed in [one.await, other.await] {
+            let error = failed.expect_err("the failure");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(error.to_string(), "the resolver is silent");
+        }
+        drop(held);
+        names.look_up("127.0.0.1", 1).await.expect("an address");
+    }
 }

@@ -191,3 +191,14 @@ fn p23_presets_are_lists_of_operations() {
     let shown = edited("read-only = [", "nothing = []\nread-only = [");
     assert!(shown.contains("an empty list lets nothing pass"), "{shown}");
 }
+
+#[test]
+fn p02_what_says_how_a_request_is_read_or_where_it_goes_is_not_injected() {
+    for name in ["Host", "content-length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade"]
+    {
+        let shown = edited("header = \"OGW_ACCESS_TOKEN\"", &format!("header = {name:?}"));
+        assert!(shown.contains("how a request is read or where it goes"), "{name}: {shown}");
+        let line = 1 + AICLK.lines().position(|it| it.starts_with("header = ")).expect("a header");
+        assert!(shown.starts_with(&format!("vendor.toml:{line}:")), "{name}: {shown}");
+    }
+}
