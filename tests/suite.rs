@@ -39,6 +39,7 @@ mod kubernetes_gateways;
 mod kubernetes_store;
 mod kubernetes_watch;
 mod limits;
+mod manifests;
 mod memory;
 mod metrics;
 mod outage;
