@@ -157,6 +157,7 @@ impl Proxy {
         let upstream = settings.map_or("", |settings| settings.name.as_str());
         let client = client.map_or("", |client| client.name.as_str());
         let (kind, detail) = (reply::kind(error), causes(error));
+        self.metrics.own_answer(upstream, kind);
         if !answer.status().is_server_error() {
             debug!(upstream, client, %method, request_id, kind, detail, "a request was refused");
         } else if let Some(unlogged) = self.failures.admit() {

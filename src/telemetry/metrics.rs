@@ -51,10 +51,13 @@ pub struct Metrics {
     refresh_duration: HistogramVec,
     generation: IntGaugeVec,
     expiry: IntGaugeVec,
+    ready: IntGaugeVec,
+    needs_person: IntGaugeVec,
     last_success: IntGaugeVec,
     early_deaths: IntCounterVec,
     budget_remaining: IntGaugeVec,
     guard: GuardMetrics,
+    own_answers: IntCounterVec,
     malformed: IntCounterVec,
     limits: IntCounterVec,
     callers: CallerFamilies,
@@ -129,6 +132,14 @@ impl Metrics {
                 "tokenward_token_expiry_timestamp_seconds",
                 "When the token ends, in seconds since 1970; 0 without a token.",
             )?,
+            ready: gauge(
+                "tokenward_upstream_ready",
+                "1 with a living token, as /readyz has it.",
+            )?,
+            needs_person: gauge(
+                "tokenward_token_needs_person",
+                "1 while only a person can help: the vendor refuses what there is to refresh with.",
+            )?,
             last_success: gauge(
                 "tokenward_token_last_success_timestamp_seconds",
                 "When a token was last had, in seconds since 1970.",
@@ -143,6 +154,11 @@ impl Metrics {
                 "Refreshes left of the vendor's daily cap.",
             )?,
             guard: GuardMetrics::new()?,
+            own_answers: counter(
+                "tokenward_own_answers_total",
+                "Answers of the gateway's own, by what `tokenward-error` says.",
+                &["upstream", "error"],
+            )?,
             malformed: counter(
                 "tokenward_malformed_requests_total",
                 "Requests that were no proper HTTP, refused before anything left.",
@@ -174,7 +190,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 20] = [
+        let families: [Box<dyn Collector>; 23] = [
             Box::new(self.workers.requests.clone()),
             Box::new(self.workers.duration.clone()),
             Box::new(self.workers.upstream_duration.clone()),
@@ -187,9 +203,12 @@ impl Metrics {
             Box::new(self.refresh_duration.clone()),
             Box::new(self.generation.clone()),
             Box::new(self.expiry.clone()),
+            Box::new(self.ready.clone()),
+            Box::new(self.needs_person.clone()),
             Box::new(self.last_success.clone()),
             Box::new(self.early_deaths.clone()),
             Box::new(self.budget_remaining.clone()),
+            Box::new(self.own_answers.clone()),
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.workers.connections.clone()),
@@ -246,6 +265,8 @@ impl Metrics {
             duration: self.refresh_duration.with_label_values(&of),
             generation: self.generation.with_label_values(&of),
             expiry: self.expiry.with_label_values(&of),
+            ready: self.ready.with_label_values(&of),
+            needs_person: self.needs_person.with_label_values(&of),
             last_success: self.last_success.with_label_values(&of),
             early_deaths: self.early_deaths.with_label_values(&of),
             lock_wait: self.lock_wait.with_label_values(&of),
@@ -257,6 +278,11 @@ impl Metrics {
     /// Counts refusals of the guard for one reason.
     pub fn guard_refusals(&self, reason: &str) -> IntCounter {
         self.guard.refusals(reason)
+    }
+
+    /// Counts an answer of the gateway's own.
+    pub fn own_answer(&self, upstream: &str, error: &str) {
+        self.own_answers.with_label_values(&[upstream, error]).inc();
     }
 
     /// Counts a request that was no proper HTTP.

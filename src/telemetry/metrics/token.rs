@@ -13,6 +13,8 @@ pub struct TokenMetrics {
     pub duration: Histogram,
     pub generation: IntGauge,
     pub expiry: IntGauge,
+    pub ready: IntGauge,
+    pub needs_person: IntGauge,
     pub last_success: IntGauge,
     pub early_deaths: IntCounter,
     pub lock_wait: Gauge,

@@ -88,7 +88,10 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         if let Some(left) = budget.left() {
             self.metrics.budget_left(left);
         }
-        if self.cache.living(BootTime::now()).is_some() {
+        let is_ready = self.cache.living(BootTime::now()).is_some();
+        self.metrics.ready.set(i64::from(is_ready));
+        self.metrics.needs_person.set(i64::from(account.plea.is_some()));
+        if is_ready {
             self.part.ready();
         } else {
             let reason = self.failure.as_ref().map_or("no token", |failure| &failure.error.detail);
