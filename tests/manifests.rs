@@ -99,8 +99,7 @@ async fn p29_the_shared_gateway_is_ready_and_asks_for_keys_as_its_manifest_start
     let gateway = overlay.mount(&filled).start(&here);
     is_ready(&overlay, &gateway).await;
 
-    let record =
-        gateway.logged(|record| record["message"] == "the gateway address listens").await;
+    let record = gateway.logged(|record| record["message"] == "the gateway address listens").await;
     let address: SocketAddr = record["address"]
         .as_str()
         .and_then(|address| address.rsplit_once(':')?.1.parse().ok())

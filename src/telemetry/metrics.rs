@@ -132,10 +132,7 @@ impl Metrics {
                 "tokenward_token_expiry_timestamp_seconds",
                 "When the token ends, in seconds since 1970; 0 without a token.",
             )?,
-            ready: gauge(
-                "tokenward_upstream_ready",
-                "1 with a living token, as /readyz has it.",
-            )?,
+            ready: gauge("tokenward_upstream_ready", "1 with a living token, as /readyz has it.")?,
             needs_person: gauge(
                 "tokenward_token_needs_person",
                 "1 while only a person can help: the vendor refuses what there is to refresh with.",
