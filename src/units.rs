@@ -13,7 +13,7 @@ mod size;
 mod span;
 
 pub use base_url::{BaseUrl, Scheme};
-pub use file_mode::FileMode;
+pub use file_mode::{FileMode, is_read_by_others};
 pub use listen::Listen;
 pub use size::Size;
 pub use span::Span;

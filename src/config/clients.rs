@@ -5,13 +5,13 @@ mod raw;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::document::{Document, Report};
 use crate::proxy::clients;
+use crate::units::is_read_by_others;
 use crate::vendor::description::Description;
 
 use check::Checker;
@@ -55,7 +55,7 @@ impl ClientsFile {
             files: vec![self.path.clone()],
             warnings: Vec::new(),
         };
-        let (text, mode) = match open(&self.path) {
+        let (text, is_open) = match open(&self.path) {
             Ok(read) => read,
             Err(problem) => {
                 let (nothing, mut report) = Document::parse(name, "");
@@ -68,7 +68,7 @@ impl ClientsFile {
         let mut checker = Checker::new(self, &document, report);
         let raw: Option<RawClients> = document.read(&mut checker.report);
         let clients = checker.clients(raw.unwrap_or_default());
-        if checker.holds_plain_keys && mode & READ_BY_OTHERS != 0 {
+        if checker.holds_plain_keys && is_open {
             let file = self.path.display();
             let warning = format!("{file} holds keys and can be read by others: chmod 600 {file}");
             checker.warnings.push(warning);
@@ -88,24 +88,22 @@ impl ClientsFile {
     }
 }
 
-/// The text of the file and its mode, or what is the matter with it.
-fn open(path: &Path) -> Result<(Zeroizing<String>, u32), String> {
+/// The text of the file and whether others may read it, or what is the matter with it.
+fn open(path: &Path) -> Result<(Zeroizing<String>, bool), String> {
     let unreadable = |error: io::Error| format!("the file cannot be read: {error}");
     let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    let is_open = is_read_by_others(&file.metadata().map_err(unreadable)?);
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("the file is larger than {LARGEST} bytes"));
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| "the file is not text in UTF-8")?;
-    Ok((Zeroizing::new(text.to_owned()), mode))
+    Ok((Zeroizing::new(text.to_owned()), is_open))
 }
 
 /// A thousand clients with long rules.
 const LARGEST: u64 = 1 << 20;
-
-const READ_BY_OTHERS: u32 = 0o044;
 
 #[cfg(test)]
 mod tests;

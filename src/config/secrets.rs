@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -14,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::config::raw::Described;
 use crate::secret::Secret;
+use crate::units::is_read_by_others;
 
 /// `"text"`, `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Debug, Clone)]
@@ -68,12 +68,9 @@ impl SecretSource {
             }
             SecretSource::File(path) => {
                 let path = folder.join(path);
-                let (bytes, mode) = read(&path)?;
+                let (bytes, is_open) = read(&path)?;
                 let resolved = found(&bytes, &path.display().to_string())?;
-                Ok(Resolved {
-                    readable_by_others: (mode & READ_BY_OTHERS != 0).then_some(path),
-                    ..resolved
-                })
+                Ok(Resolved { readable_by_others: is_open.then_some(path), ..resolved })
             }
         }
     }
@@ -128,28 +125,27 @@ fn found(bytes: &[u8], place: &str, make: fn(&str) -> Secret) -> Result<Resolved
     }
 }
 
-/// The content of the file and its mode.
-fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), SecretError> {
+/// The content of the file, and whether others may read it.
+fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, bool), SecretError> {
     let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    let is_open = is_read_by_others(&file.metadata().map_err(unreadable)?);
     // Large enough from the start: a growing buffer leaves copies behind that nobody zeroes.
     let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST + 2));
     file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     match bytes.len() > LARGEST {
         true => Err(SecretError::TooLarge(path.to_owned())),
-        false => Ok((bytes, mode)),
+        false => Ok((bytes, is_open)),
     }
 }
 
 /// A private key with its chain has a few KiB; what is larger is another file by mistake.
 const LARGEST: usize = 64 << 10;
 
-const READ_BY_OTHERS: u32 = 0o044;
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -1,6 +1,8 @@
 //! The mode of a file: `"0660"`.
 
 use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
@@ -24,6 +26,17 @@ impl FileMode {
     pub fn is_open(self) -> bool {
         self.0 & 0o002 != 0
     }
+}
+
+/// Whether others than this process may read a file that holds a secret. The group of a file of root's
+/// is how it is given to a process of another user, as Kubernetes does with a mounted Secret.
+pub fn is_read_by_others(file: &Metadata) -> bool {
+    read_by_others(file.mode(), file.uid(), rustix::process::geteuid().as_raw())
+}
+
+fn read_by_others(mode: u32, owner: u32, own: u32) -> bool {
+    let is_given = owner == 0 && own != 0;
+    mode & if is_given { 0o004 } else { 0o044 } != 0
 }
 
 impl FromStr for FileMode {
@@ -106,6 +119,20 @@ mod tests {
             ("0440", "with this mode nobody could connect: that takes the right to write"),
         ] {
             assert_eq!(text.parse::<FileMode>().map_err(|e| e.problem), Err(problem), "{text}");
+        }
+    }
+
+    #[test]
+    fn p26_the_group_may_read_what_root_gives_to_another_user() {
+        for (mode, owner, own, told) in [
+            (0o600, 1000, 1000, false),
+            (0o640, 1000, 1000, true),
+            (0o640, 1001, 1000, true),
+            (0o640, 0, 0, true),
+            (0o440, 0, 65532, false),
+            (0o444, 0, 65532, true),
+        ] {
+            assert_eq!(read_by_others(mode, owner, own), told, "{mode:o} {owner} {own}");
         }
     }
 }

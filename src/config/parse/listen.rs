@@ -4,14 +4,13 @@ mod accounts;
 #[cfg(test)]
 mod tests;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::causes::causes;
 use crate::config::raw::{RawClients, RawClientsTls, RawSocket};
 use crate::config::{ListenConfig, SocketConfig};
 use crate::proxy::tls;
-use crate::units::{FileMode, Listen};
+use crate::units::{FileMode, Listen, is_read_by_others};
 
 use super::Parser;
 
@@ -153,12 +152,9 @@ impl Parser<'_> {
     }
 
     fn warn_if_others_read(&mut self, key: &Path) {
-        let mode = key.metadata().map(|file| file.permissions().mode());
-        if mode.is_ok_and(|mode| mode & READ_BY_OTHERS != 0) {
+        if key.metadata().is_ok_and(|file| is_read_by_others(&file)) {
             let file = key.display();
             self.warnings.push(format!("{file} can be read by others: chmod 600 {file}"));
         }
     }
 }
-
-const READ_BY_OTHERS: u32 = 0o044;
