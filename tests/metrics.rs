@@ -1,9 +1,9 @@
 //! What is counted is right, and bounded in labels (p31).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokenward::sandbox::Vendor;
+use tokenward::sandbox::{FaultKind, Vendor};
 
 use crate::support::{Answer, RawVendor, Stage};
 
@@ -48,6 +48,10 @@ async fn p31_a_scripted_run_is_counted_right() {
     assert_eq!(sum("upstream_connections", &[("state", "active")]), 0.0);
     assert!(sum("upstream_connections", &[("state", "idle")]) >= 1.0);
     assert_eq!(metrics.sum("tokenward_guard_refusals_total", &[("reason", "token_endpoint")]), 1.0);
+    assert_eq!(sum("own_answers_total", &[("error", "token-endpoint-refused")]), 1.0);
+    assert_eq!(sum("own_answers_total", &[]), 1.0);
+    assert_eq!(sum("upstream_ready", &[]), 1.0);
+    assert_eq!(sum("token_needs_person", &[]), 0.0);
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
     let left = sum("token_expiry_timestamp_seconds", &[]) - now;
@@ -74,6 +78,19 @@ async fn p31_what_is_in_flight_counts_until_its_answer_has_ended() {
     drop(caller);
     stage.metric_becomes("tokenward_requests_in_flight", &jing, 0.0).await;
     assert_eq!(stage.metric("tokenward_request_duration_seconds_count", &jing).await, 1.0);
+}
+
+#[tokio::test]
+async fn p31_a_refused_refresh_token_needs_a_person_and_without_a_token_it_is_not_ready() {
+    let short = Duration::from_secs(2);
+    let stage = Stage::plan().sandbox(|it| it.aiclk.tokens.access_life = short).start().await;
+    stage.sandbox.fault(Vendor::Aiclk, FaultKind::RefuseRefresh);
+    let (aiclk, jing) = ([("upstream", "aiclk")], [("upstream", "jing")]);
+    stage.metric_becomes("tokenward_token_needs_person", &aiclk, 1.0).await;
+    // Until its end the old one serves.
+    stage.metric_becomes("tokenward_upstream_ready", &aiclk, 0.0).await;
+    assert_eq!(stage.metric("tokenward_upstream_ready", &jing).await, 1.0);
+    assert_eq!(stage.metric("tokenward_token_needs_person", &jing).await, 0.0);
 }
 
 #[tokio::test]

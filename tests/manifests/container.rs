@@ -25,7 +25,7 @@ pub(super) struct Overlay {
 pub(super) struct Container {
     /// Takes the place of `/`.
     root: TempDir,
-    /// Where volumes are mounted, the longest path first.
+    /// Where volumes are mounted.
     mounts: Vec<String>,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -52,12 +52,19 @@ impl Overlay {
         Self { name, objects: list("objects"), by_hand: list("by_hand") }
     }
 
-    /// The only object of this kind; with what is filled in by hand.
+    /// The only object of this kind.
     pub(super) fn one(&self, kind: &str) -> &Value {
         let mut found = self.objects.iter().filter(|object| object["kind"] == kind);
         let one = found.next().unwrap_or_else(|| panic!("{}: no {kind}", self.name));
         assert!(found.next().is_none(), "{}: more than one {kind}", self.name);
         one
+    }
+
+    /// A Secret of `secret.yaml`, as it stands there.
+    pub(super) fn by_hand(&self, name: &str) -> &Value {
+        let mut secrets = self.by_hand.iter();
+        let secret = secrets.find(|secret| secret["metadata"]["name"] == name);
+        secret.unwrap_or_else(|| panic!("secret.yaml has no {name}"))
     }
 
     /// The pod template of its workload.
@@ -86,8 +93,7 @@ impl Overlay {
         let each = |of: &Value| of.as_array().cloned().unwrap_or_default();
         let text = |of: &Value| of.as_str().expect("a text").to_owned();
         let mounted: Vec<_> = each(&container["volumeMounts"]);
-        let mut mounts: Vec<_> = mounted.iter().map(|mount| text(&mount["mountPath"])).collect();
-        mounts.sort_by_key(|path| std::cmp::Reverse(path.len()));
+        let mounts = mounted.iter().map(|mount| text(&mount["mountPath"])).collect();
         let mut made = Container {
             root,
             mounts,
@@ -148,9 +154,7 @@ impl Overlay {
 
     /// A Secret that the operator has filled in: every placeholder, and nothing else.
     fn secret(&self, name: &str, filled: &Filled) -> BTreeMap<String, String> {
-        let mut secrets = self.by_hand.iter();
-        let secret = secrets.find(|secret| secret["metadata"]["name"] == name);
-        let secret = secret.unwrap_or_else(|| panic!("secret.yaml has no {name}"));
+        let secret = self.by_hand(name);
         assert_eq!(secret["metadata"]["namespace"], self.one("ConfigMap")["metadata"]["namespace"]);
         let data = secret["stringData"].as_object().expect("placeholders");
         let fill = |(key, text): (&String, &Value)| {
@@ -185,31 +189,28 @@ impl Container {
     /// the container's.
     fn within(&self, text: &str) -> String {
         let root = self.root.path().display().to_string();
-        let mut rest = text;
         let mut made = String::new();
-        while let Some(at) = rest.find('/') {
-            let begins = at == 0 || rest[..at].ends_with(['"', ' ', '=', ':']);
-            let end = |path: &String| rest[at..].strip_prefix(path.as_str());
-            let mount = self.mounts.iter().find(|path| {
-                end(path).is_some_and(|after| after.is_empty() || after.starts_with(['/', '"']))
+        let mut done = 0;
+        for (at, _) in text.match_indices('/') {
+            let (before, path) = text.split_at(at);
+            let is_whole = before.is_empty() || before.ends_with('"');
+            let is_mounted = self.mounts.iter().any(|mount| {
+                let after = path.strip_prefix(mount.as_str());
+                after.is_some_and(|after| after.is_empty() || after.starts_with(['/', '"']))
             });
-            made.push_str(&rest[..at]);
-            if begins && mount.is_some() {
+            assert!(is_mounted || !is_whole, "no volume is mounted for {}", first_line(path));
+            if is_mounted && is_whole {
+                made.push_str(&text[done..at]);
                 made.push_str(&root);
-            } else {
-                let quoted = at == 0 || rest[..at].ends_with('"');
-                assert!(
-                    !quoted,
-                    "no volume is mounted for {}",
-                    &rest[at..].lines().next().unwrap_or_default()
-                );
+                done = at;
             }
-            let step = mount.filter(|_| begins).map_or(1, String::len);
-            made.push_str(&rest[at..at + step]);
-            rest = &rest[at + step..];
         }
-        made + rest
+        made + &text[done..]
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 fn put(folder: &Path, file: &str, text: &str, mode: u32) {
