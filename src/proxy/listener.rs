@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::yield_now;
 use tracing::warn;
 
 use crate::framing::CallerStream;
@@ -90,7 +91,11 @@ async fn accept_all<A>(
             () = context.drain.stopped() => return,
         };
         match accepted {
-            Ok(accepted) => serve(accepted, context.clone()),
+            Ok(accepted) => {
+                serve(accepted, context.clone());
+                // Of many that come at once, the other workers take their part.
+                yield_now().await;
+            }
             Err(error) => {
                 // Out of file descriptors, as a rule: closing connections will help, trying at
                 // once will not.
