@@ -165,13 +165,15 @@ impl Admin {
     fn status(&self) -> Answer {
         let parts = self.readiness.parts();
         let upstreams = self.upstreams.iter().map(|upstream| {
-            let is_this = |part: &str| part == upstream.name;
-            let ready = parts.iter().any(|(part, reason)| is_this(part) && reason.is_none());
-            (upstream.name.clone(), upstream.to_json(ready))
+            let part = parts.iter().find(|(part, _)| **part == *upstream.name);
+            let waits_for = part.map_or(Some("starting"), |(_, reason)| reason.as_deref());
+            (upstream.name.clone(), upstream.to_json(waits_for))
         });
         let body = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.elapsed().as_secs(),
+            "ready": self.readiness.is_ready(),
+            "stopping": self.readiness.is_stopping(),
             "store": status::store(&self.store),
             "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
         });

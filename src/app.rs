@@ -4,7 +4,9 @@ mod assemble;
 mod callers_tls;
 mod clients;
 mod files;
+pub mod probe;
 mod sockets;
+pub mod try_out;
 mod watch;
 
 use std::io;

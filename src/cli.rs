@@ -1,12 +1,19 @@
 //! The command line.
 
+mod admin;
 mod check;
 mod classify;
 mod core_dumps;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod generate;
+mod people;
+mod probe;
+mod progress;
 mod run;
 mod seed;
+mod status;
+mod wait;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -25,7 +32,7 @@ use crate::telemetry::log::{self, Format};
 /// An authenticating egress gateway: adds a vendor's access token to requests, keeps it alive, and
 /// sends a request again when the token has died.
 #[derive(Debug, Parser)]
-#[command(name = "tokenward", version, max_term_width = 100)]
+#[command(name = "tokenward", version, max_term_width = 100, after_long_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -50,11 +57,23 @@ enum Command {
     #[cfg(feature = "sandbox")]
     Sandbox(demo::SandboxArguments),
     /// Read the config and show every mistake in it.
-    Check(ConfigFile),
+    Check(check::Arguments),
     /// Store the first refresh token of an upstream.
     Seed(seed::Arguments),
+    /// Say how a gateway is: its tokens, their ends and budgets. Exit code 1: it is not ready.
+    Status(status::Arguments),
+    /// Wait until a gateway is ready.
+    Wait(wait::Arguments),
     /// Try a vendor's rules on a saved answer.
     Classify(classify::Arguments),
+    /// Call a vendor with a wrong token, to learn how it says so and which rule would match.
+    Probe(probe::Arguments),
+    /// Print the config's keys as a JSON Schema.
+    Schema,
+    /// Print what completes the command line in a shell.
+    Completions(generate::CompletionsArguments),
+    /// Print the manual page, in roff.
+    Man(generate::ManArguments),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -89,7 +108,7 @@ pub fn main() -> ExitCode {
     // What fails may be told when the config that it comes from has gone.
     let mut hold = Some(live::hold());
     match dispatch(&arguments, &mut hold) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             let code = match &failure {
                 Failure::Usage(_) | Failure::Config(_) => 2,
@@ -101,8 +120,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &Arguments, hold: &mut Option<Hold>) -> Result<(), Failure> {
-    match &arguments.command {
+fn dispatch(arguments: &Arguments, hold: &mut Option<Hold>) -> Result<ExitCode, Failure> {
+    let done = match &arguments.command {
         // These run for long, and let secrets go that are no longer used.
         Command::Run(file) => run::run(file, arguments, hold),
         #[cfg(feature = "sandbox")]
@@ -112,10 +131,23 @@ fn dispatch(arguments: &Arguments, hold: &mut Option<Hold>) -> Result<(), Failur
         }
         #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => demo::sandbox(sandbox, arguments),
-        Command::Check(file) => check::check(file),
+        Command::Check(check) => check::check(check),
         Command::Seed(seed) => seed::seed(seed),
+        Command::Status(status) => return status::status(status),
+        Command::Wait(wait) => wait::wait(wait),
         Command::Classify(classify) => classify::classify(classify),
-    }
+        Command::Probe(probe) => probe::probe(probe),
+        Command::Schema => {
+            generate::schema();
+            Ok(())
+        }
+        Command::Completions(completions) => {
+            generate::completions(completions);
+            Ok(())
+        }
+        Command::Man(man) => generate::man(man),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn show(failure: &Failure) {
@@ -158,7 +190,7 @@ impl Failure {
 
 /// Runs a command on the runtime of everything but requests. What blocks at its end (a name look-up,
 /// a worker that does not stop) is not waited for.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::failed)?;
     let result = runtime.block_on(command);
@@ -183,4 +215,22 @@ fn parse_format(text: &str) -> Result<Format, String> {
     }
 }
 
+/// Of the long help and the manual.
+const AFTER_HELP: &str = "\
+The exit code is 0 when all is well, 2 when the command line or the config is wrong, and 1 for any other failure.
+
+TOKENWARD_CONFIG can name the config, TOKENWARD_ADMIN the admin address of a gateway that runs. Any key of the config can \
+come from the environment: TOKENWARD__UPSTREAM__NAME__BASE_URL is upstream.NAME.base_url.";
 const LAST_WORK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        Arguments::command().debug_assert();
+    }
+}

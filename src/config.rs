@@ -4,6 +4,7 @@ mod builtin;
 pub mod clients;
 pub mod parse;
 pub mod raw;
+pub mod schema;
 pub mod secrets;
 
 use std::fmt;

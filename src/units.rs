@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 mod base_url;
 mod file_mode;
 mod listen;
+mod schema;
 mod size;
 mod span;
 

@@ -17,7 +17,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub fn to_json(&self, ready: bool) -> Value {
+    /// `waits_for`: why it is not ready.
+    pub fn to_json(&self, waits_for: Option<&str>) -> Value {
         let status = self.tokens.status();
         let token = status.expires_at.map(|expires_at| {
             json!({
@@ -36,7 +37,8 @@ impl Upstream {
             })
         });
         json!({
-            "ready": ready,
+            "ready": waits_for.is_none(),
+            "reason": waits_for,
             "vendor": self.vendor,
             "base_url": self.base_url,
             "token": token,

@@ -30,6 +30,7 @@ use crate::worker::UpstreamBlueprint;
 use super::StartError;
 
 /// What all upstreams have in common.
+#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     /// This process, as no other is called.
@@ -60,14 +61,7 @@ pub(super) fn upstream(
         .map_err(|source| StartError::Tls { upstream: config.name.clone(), source })?;
     let (refresher, tokens) = token(&config, tls.clone(), shared)?;
     let connector = connector(&config, (!plain).then_some(tls))?;
-    let http2 = http2(&config)?;
-    let pool = pool::Config {
-        first_byte: config.timeouts.first_byte,
-        idle: config.timeouts.pool_idle,
-        fresh: FRESH_CONNECTION,
-        most_idle: MOST_IDLE_CONNECTIONS,
-        http2,
-    };
+    let pool = pool(&config)?;
     let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
     let settings = Arc::new(settings(place, config, own_hosts, tokens.clone(), shared)?);
     let status = status::Upstream {
@@ -80,7 +74,8 @@ pub(super) fn upstream(
     Ok(Assembled { blueprint: UpstreamBlueprint { settings, connector, pool }, refresher, status })
 }
 
-fn token(
+/// Its token alone.
+pub(super) fn token(
     config: &UpstreamConfig,
     tls: Arc<rustls::ClientConfig>,
     shared: &Shared,
@@ -117,7 +112,17 @@ fn token(
     Ok(Refresher::new(refresher, provider, shared.store.clone(), part, metrics))
 }
 
-fn connector(
+pub(super) fn pool(config: &UpstreamConfig) -> Result<pool::Config, StartError> {
+    Ok(pool::Config {
+        first_byte: config.timeouts.first_byte,
+        idle: config.timeouts.pool_idle,
+        fresh: FRESH_CONNECTION,
+        most_idle: MOST_IDLE_CONNECTIONS,
+        http2: http2(config)?,
+    })
+}
+
+pub(super) fn connector(
     config: &UpstreamConfig,
     tls: Option<Arc<rustls::ClientConfig>>,
 ) -> Result<Connector, StartError> {
@@ -194,7 +199,7 @@ fn settings(
     })
 }
 
-fn bad_host(config: &UpstreamConfig) -> StartError {
+pub(super) fn bad_host(config: &UpstreamConfig) -> StartError {
     let (upstream, host) = (config.name.clone(), config.identity.host().to_owned());
     StartError::Host { upstream, host }
 }

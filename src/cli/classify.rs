@@ -43,13 +43,18 @@ pub(super) fn classify(arguments: &Arguments) -> Result<(), Failure> {
     let headers = headers(&arguments.headers)?;
     let body = body(arguments.body.as_ref())?;
 
-    let out = |line: &str| say(std::io::stdout(), line);
     // What the gateway would not look at shall decide nothing here.
     let looked_at = &body[..body.len().min(parse::LOOK_LIMIT)];
     if looked_at.len() < body.len() {
         out(&format!("only the first {} bytes are looked at, by default", looked_at.len()));
     }
-    let outcomes = rules.explain(status, &headers, looked_at);
+    explain(&rules, status, &headers, looked_at);
+    Ok(())
+}
+
+/// Says what each rule makes of an answer, and whether one decides.
+pub(super) fn explain(rules: &Rules, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+    let outcomes = rules.explain(status, headers, body);
     for ((_, rule), outcome) in rules.iter().zip(&outcomes) {
         out(&format!("{}: {outcome}", rule.name()));
     }
@@ -58,10 +63,14 @@ pub(super) fn classify(arguments: &Arguments) -> Result<(), Failure> {
         Some((_, rule)) => out(&format!("=> {}, by the rule {}", rule.verdict(), rule.name())),
         None => out("=> no rejection: the answer is handed on as it is"),
     }
-    Ok(())
+    fired.is_some()
 }
 
-fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
+fn out(line: &str) {
+    say(std::io::stdout(), line);
+}
+
+pub(super) fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for field in fields {
         let bad = || Failure::Usage(format!("{field:?} is not `Name: value`"));

@@ -56,7 +56,8 @@ pub(super) fn seed(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn upstream<'a>(config: &'a Config, name: &str) -> Result<&'a UpstreamConfig, Failure> {
+/// The upstream of this name.
+pub(super) fn upstream<'a>(config: &'a Config, name: &str) -> Result<&'a UpstreamConfig, Failure> {
     config.upstreams.iter().find(|upstream| upstream.name == name).ok_or_else(|| {
         let names: Vec<_> = config.upstreams.iter().map(|one| one.name.as_str()).collect();
         let names = names.join(", ");

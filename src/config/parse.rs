@@ -49,6 +49,28 @@ pub fn file(
     }
 }
 
+/// Where the gateway of this config has its admin address. Nothing else of the file is looked into:
+/// whoever asks may not be allowed to read its secrets.
+///
+/// # Errors
+/// Every mistake in how it is written.
+pub fn admin_of(
+    path: &Path,
+    vars: impl IntoIterator<Item = (String, String)>,
+) -> Result<SocketAddr, Report> {
+    let (mut document, mut report) = open(path, Document::parse)?;
+    document.overlay(PREFIX, vars);
+    let raw: Option<RawConfig> = document.read(&mut report);
+    let folder = folder_of(path);
+    let mut parser =
+        Parser { document: &document, folder, report: &mut report, warnings: Vec::new() };
+    let admin = raw.map(|raw| parser.admin(&raw.admin));
+    match admin {
+        Some(admin) if report.is_empty() => Ok(admin),
+        _ => Err(report),
+    }
+}
+
 /// The config that a document holds. `folder` is where relative paths begin. Without mistakes in
 /// the report there is one.
 pub fn config(document: &Document, folder: &Path, report: &mut Report) -> Option<Config> {
@@ -308,7 +330,8 @@ fn folder_of(path: &Path) -> &Path {
 pub const LOOK_LIMIT: usize = 64 * 1024;
 /// Environment variables that stand for keys of the config.
 const PREFIX: &str = "TOKENWARD__";
-const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);
+/// Where the admin address is by default.
+pub const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9464);
 const CONNECTIONS: usize = 10_000;
 const TARGET_BYTES: usize = 16 << 10;
 /// What the HTTP library can hold.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::secrets::SecretSource;
@@ -21,7 +22,7 @@ pub use listening::{RawClientsTls, RawSocket};
 pub use one_or_more::{Described, OneOrMore};
 
 /// The whole file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     /// Threads that carry requests. Left out: one for each core.
@@ -38,11 +39,12 @@ pub struct RawConfig {
     pub store: RawStore,
     pub shutdown: RawShutdown,
     /// One API each, by a name of the operator's choice: it is part of paths, labels and logs.
+    #[schemars(extend("propertyNames" = serde_json::json!({ "pattern": "^[a-z0-9_-]+$" })))]
     pub upstream: BTreeMap<String, RawUpstream>,
 }
 
 /// Lines on standard error.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLog {
     /// `text` for people or `json` for machines.
@@ -52,7 +54,7 @@ pub struct RawLog {
 }
 
 /// Health, readiness, metrics and status.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAdmin {
     pub listen: Option<Listen>,
@@ -64,7 +66,7 @@ pub struct RawAdmin {
 
 /// The address for all upstreams, which are told apart by a path prefix, the `Host` or an
 /// absolute-form target.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawGateway {
     pub listen: Option<Listen>,
@@ -74,7 +76,7 @@ pub struct RawGateway {
 }
 
 /// Who may call by TCP, and what.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawClients {
     /// The list of clients, relative to the config file.
@@ -83,7 +85,7 @@ pub struct RawClients {
 }
 
 /// How much a caller may ask of the process, whichever upstream it calls.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
     /// Callers' connections at one time.
@@ -103,7 +105,7 @@ pub struct RawLimits {
 }
 
 /// Where tokens outlive the process.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawStore {
     pub kind: Option<StoreKind>,
@@ -137,7 +139,7 @@ pub struct RawStore {
 }
 
 /// The TLS connection to a store. Paths are relative to the config file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawStoreTls {
     /// Trusted beside the system's roots; by a kubernetes store alone, and by default the service
@@ -147,7 +149,7 @@ pub struct RawStoreTls {
     pub client_key: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
     File,
@@ -157,7 +159,7 @@ pub enum StoreKind {
 }
 
 /// The way out after SIGTERM.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawShutdown {
     /// How long requests under way may take to end.
@@ -165,7 +167,7 @@ pub struct RawShutdown {
 }
 
 /// One API, and who may call it how.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawUpstream {
     /// The name of a built-in description, or the path of one, relative to the config file.
@@ -195,7 +197,7 @@ pub struct RawUpstream {
 }
 
 /// How much of one upstream its callers may use.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawUpstreamLimits {
     /// The largest request body.
@@ -205,7 +207,7 @@ pub struct RawUpstreamLimits {
 }
 
 /// Sending a rejected request once more.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawReplay {
     /// The largest body that is kept for a second try.
@@ -215,7 +217,7 @@ pub struct RawReplay {
 }
 
 /// Looking into answers for a rejection.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLook {
     /// How much of a body is looked at, after decompression.
@@ -223,7 +225,7 @@ pub struct RawLook {
 }
 
 /// Renewing the token.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRefresh {
     /// How long before its end a token is renewed; never more than 20 % of its life.
@@ -243,7 +245,7 @@ pub struct RawRefresh {
 }
 
 /// Who may call, and what.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawGuard {
     /// Hosts by which callers may address the gateway, beside localhost, the address that it
@@ -259,7 +261,7 @@ pub struct RawGuard {
     pub token_endpoint: Option<TokenEndpoint>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenEndpoint {
     /// 403.
@@ -269,7 +271,7 @@ pub enum TokenEndpoint {
 }
 
 /// The TLS connection to the vendor. Paths are relative to the config file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTls {
     /// Certificates in PEM that are trusted beside the system's.
@@ -285,7 +287,7 @@ pub struct RawTls {
 }
 
 /// How long the vendor may be silent.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTimeouts {
     /// Until the connection stands, TLS included.

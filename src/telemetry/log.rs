@@ -21,7 +21,7 @@ pub use panics::tell_panics;
 pub use screen::{Gap, Screen, WITHHELD_MESSAGE, holds_secret, withheld_total};
 pub use sieve::Sieve;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     #[default]

@@ -6,6 +6,7 @@ mod demand;
 mod failure;
 mod follow;
 mod lease;
+mod once;
 mod report;
 mod shifts;
 #[cfg(test)]

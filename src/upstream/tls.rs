@@ -9,6 +9,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::pem::{Named, PemError};
@@ -24,7 +25,7 @@ pub struct Config {
 }
 
 /// The oldest version that is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Version {
     #[default]
     #[serde(rename = "1.2")]

@@ -13,6 +13,7 @@ mod rule;
 use std::fmt;
 
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use thiserror::Error;
@@ -35,7 +36,7 @@ pub struct Rules {
 }
 
 /// What a rejection calls for.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The token is dead: get another and send once more.

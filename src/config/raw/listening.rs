@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::FileMode;
 
 /// The file of a `unix:` address: who may connect. Whoever can is asked for nothing more.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSocket {
     /// In octal digits; left out: 0600.
@@ -20,7 +21,7 @@ pub struct RawSocket {
 
 /// TLS that callers by TCP speak. All files are PEM, relative to the config file, and read again when
 /// they change.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawClientsTls {
     /// Our certificate chain.

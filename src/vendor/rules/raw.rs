@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::StatusCode;
 use regex::{Regex, RegexBuilder};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -12,7 +13,7 @@ use super::{Verdict, media};
 use crate::vendor::scan::{PointerError, Pointers};
 
 /// A rule as a table of a description or of the configuration. Every condition given must hold.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawRule {
     /// For metrics and logs; made from the rule's place when left out.
@@ -38,7 +39,7 @@ pub struct RawRule {
 }
 
 /// A value to compare with; `40102` and `"40102"` are the same.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(untagged)]
 pub enum RawValue {
     Bool(bool),
@@ -47,14 +48,14 @@ pub enum RawValue {
     Text(String),
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(untagged)]
 pub enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Says {
     /// See [`crate::vendor::phrases`].
