@@ -6,6 +6,7 @@ use tokenward::sandbox::{FaultKind, Settings, Vendor};
 use tokio::process::Command;
 
 use crate::support::process::{Ended, Process, gateway, run, tokenward};
+use crate::support::until;
 use crate::support::vendors::{Home, Vendors, get, get_until};
 
 fn rotating() -> Settings {
@@ -164,12 +165,8 @@ async fn p15_a_signal_does_not_end_a_live_check_before_the_answer_is_saved() {
     let config = [&config[..start], &config[end..]].concat();
     let home = Home::with(&config.replace("kind = \"memory\"", "path = \"tokens.json\""));
     let process = Process::start(check(&home));
-    let asked = async {
-        while vendors.sandbox.counts(Vendor::Aiclk).token_calls() == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), asked).await.expect("the vendor is asked");
+    let counts = || vendors.sandbox.counts(Vendor::Aiclk);
+    until("the vendor is asked", || counts().token_calls() == 1).await;
     process.signal("INT").await;
     let ended = process.ended().await;
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);

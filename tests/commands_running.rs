@@ -75,7 +75,8 @@ async fn p29_wait_returns_when_the_gateway_is_ready() {
 
 #[tokio::test]
 async fn p29_wait_waits_for_a_gateway_that_is_not_there_yet() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    // Nobody else takes the port meanwhile: it is of an address that no other test uses.
+    let listener = std::net::TcpListener::bind("127.77.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
     let waiting = Process::start(command(&["wait", "--admin", &address.to_string()]));
