@@ -132,8 +132,9 @@ const CA_FILE: &str = "ca_file";
 const CLIENT_CERT: &str = "client_cert";
 const CLIENT_KEY: &str = "client_key";
 
-/// Of one upstream: the newest eight for each name, and a vendor has one.
-const SESSIONS: usize = 256;
+/// Of one upstream: the newest eight for each of four names, and a vendor has one or two. Room is
+/// taken up for all of them at the start.
+const SESSIONS: usize = 32;
 
 #[cfg(test)]
 mod tests;
