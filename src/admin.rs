@@ -1,6 +1,7 @@
 //! The operator's address: health, readiness, metrics, status, and the two things that can be
-//! asked for.
+//! asked for: a new token, and the config once more.
 
+mod reload;
 pub mod status;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -29,6 +31,7 @@ use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::store::Store;
 
+pub use reload::{Asked, NotReloaded, Reloads};
 use status::Upstream;
 
 /// What the admin address shows.
@@ -36,11 +39,19 @@ use status::Upstream;
 pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
+    pub store: Arc<Store>,
+    pub started: tokio::time::Instant,
+    /// Replaced as a whole when the config changes.
+    pub now: Arc<ArcSwap<Shown>>,
+    pub reloads: Reloads,
+}
+
+/// What the config says of it.
+#[derive(Debug)]
+pub struct Shown {
     /// Whose keys open it from another machine.
     pub keys: Keys,
     pub upstreams: Vec<Upstream>,
-    pub store: Arc<Store>,
-    pub started: tokio::time::Instant,
     /// By which it may be called.
     pub hosts: Hosts,
 }
@@ -110,21 +121,24 @@ impl Admin {
         let (method, path) = (request.method(), request.uri().path());
         let reads = method == Method::GET || method == Method::HEAD;
         let pages = if reads { Pages::Own } else { Pages::None };
-        if let Err(stranger) = browsers::judge(&self.hosts, request.headers(), pages) {
+        let now = self.now.load_full();
+        if let Err(stranger) = browsers::judge(&now.hosts, request.headers(), pages) {
             return self.refuse(stranger);
         }
-        if !reads && !self.keys.open(peer.ip(), request.headers()) {
+        if !reads && !now.keys.open(peer.ip(), request.headers()) {
             return text(StatusCode::FORBIDDEN, NOT_FROM_AFAR);
         }
         match path {
             "/healthz" if reads => text(StatusCode::OK, "alive\n"),
             "/readyz" if reads => self.readyz(),
             "/metrics" if reads => self.metrics(),
-            "/status" if reads => self.status(),
+            "/status" if reads => self.status(&now),
             "/" if reads => text(StatusCode::OK, INDEX),
             "/healthz" | "/readyz" | "/metrics" | "/status" | "/" => allow("GET, HEAD"),
+            "/-/reload" if method == Method::POST => self.reload().await,
+            "/-/reload" => allow("POST"),
             _ => match path.strip_prefix("/-/refresh/") {
-                Some(name) if method == Method::POST => self.refresh(name).await,
+                Some(name) if method == Method::POST => refresh(&now, name).await,
                 Some(_) => allow("POST"),
                 None => text(StatusCode::NOT_FOUND, INDEX),
             },
@@ -162,9 +176,9 @@ impl Admin {
         }
     }
 
-    fn status(&self) -> Answer {
+    fn status(&self, now: &Shown) -> Answer {
         let parts = self.readiness.parts();
-        let upstreams = self.upstreams.iter().map(|upstream| {
+        let upstreams = now.upstreams.iter().map(|upstream| {
             let part = parts.iter().find(|(part, _)| **part == *upstream.name);
             let waits_for = part.map_or(Some("starting"), |(_, reason)| reason.as_deref());
             (upstream.name.clone(), upstream.to_json(waits_for))
@@ -180,22 +194,28 @@ impl Admin {
         json_answer(StatusCode::OK, &body)
     }
 
-    async fn refresh(&self, name: &str) -> Answer {
-        let Some(upstream) = self.upstreams.iter().find(|upstream| upstream.name == name) else {
-            let names: Vec<_> = self.upstreams.iter().map(|u| u.name.as_str()).collect();
-            let body = format!("no upstream {name:?}; there are: {}\n", names.join(", "));
-            return text(StatusCode::NOT_FOUND, &body);
-        };
-        match upstream.tokens.refresh_now().await {
-            Ok(live) => json_answer(
-                StatusCode::OK,
-                &json!({ "outcome": "ok", "generation": live.generation }),
-            ),
-            Err(error) => json_answer(
-                StatusCode::BAD_GATEWAY,
-                &json!({ "outcome": "failed", "detail": error.to_string() }),
-            ),
+    async fn reload(&self) -> Answer {
+        match self.reloads.ask().await {
+            Ok(()) => json_answer(StatusCode::OK, &json!({ "outcome": "ok" })),
+            Err(error) => text(error.status(), &format!("{error}\n")),
         }
+    }
+}
+
+async fn refresh(now: &Shown, name: &str) -> Answer {
+    let Some(upstream) = now.upstreams.iter().find(|upstream| upstream.name == name) else {
+        let names: Vec<_> = now.upstreams.iter().map(|u| u.name.as_str()).collect();
+        let body = format!("no upstream {name:?}; there are: {}\n", names.join(", "));
+        return text(StatusCode::NOT_FOUND, &body);
+    };
+    match upstream.tokens.refresh_now().await {
+        Ok(live) => {
+            json_answer(StatusCode::OK, &json!({ "outcome": "ok", "generation": live.generation }))
+        }
+        Err(error) => json_answer(
+            StatusCode::BAD_GATEWAY,
+            &json!({ "outcome": "failed", "detail": error.to_string() }),
+        ),
     }
 }
 
@@ -234,6 +254,7 @@ GET  /readyz                  200 with a token in hand for every upstream, else 
 GET  /metrics                 for Prometheus
 GET  /status                  tokens, ends, budgets, last refreshes, the store (JSON)
 POST /-/refresh/{upstream}    a new token now
+POST /-/reload                the config once more, and all files that it names; 200 when it serves
 ";
 
 #[cfg(test)]

@@ -4,28 +4,32 @@ mod assemble;
 mod callers_tls;
 mod clients;
 mod files;
+mod gear;
 pub mod probe;
+mod reload;
 mod sockets;
+mod trust;
 pub mod try_out;
 mod watch;
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Reloads, Shown};
 use crate::browsers::Hosts;
-use crate::clock::watch::Watch;
-use crate::config::{CallerLimits, Config, StoreConfig, StorePlace};
+use crate::clock::watch::Watch as ClockWatch;
+use crate::config::fixed::Fixed;
+use crate::config::{Config, StoreConfig, StorePlace};
 use crate::drain::Drain;
 use crate::pem::PemError;
-use crate::proxy::caller::Limits;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
@@ -37,25 +41,28 @@ use crate::token::store::redis::RedisStore;
 use crate::token::store::seal::Vault;
 use crate::token::store::{Store, StoreError};
 use crate::upstream::tls;
-use crate::worker::{self, Blueprint};
+use crate::worker::{self, Surroundings, Worker};
 
 use assemble::Shared;
-use sockets::SocketFile;
+use gear::Gear;
+pub use reload::Reader;
+use reload::Reloader;
+use sockets::Sockets;
 pub use sockets::{Address, Addresses, BindError};
+use watch::Watch;
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Where it really listens: port 0 has become a number.
+    /// Where it really listened at first: port 0 has become a number.
     pub addresses: Addresses,
     pub readiness: Readiness,
-    tokens: Vec<(String, Tokens)>,
+    shown: Arc<ArcSwap<Shown>>,
     drain: Drain,
-    grace: Duration,
-    sockets: Vec<SocketFile>,
-    workers: Vec<JoinHandle<()>>,
-    refreshers: JoinSet<()>,
-    stop_refreshers: CancellationToken,
+    reloads: Reloads,
+    stop_reloads: CancellationToken,
+    reloader: JoinHandle<Gear>,
+    failures: mpsc::Receiver<JoinError>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -94,100 +101,104 @@ pub enum StartError {
 /// # Errors
 /// When an address is taken, the store is in use or damaged, or TLS cannot be set up.
 pub async fn start(config: Config) -> Result<Gateway, StartError> {
-    for warning in &config.warnings {
-        warn!("{warning}");
-    }
+    start_from(config, None).await
+}
+
+/// The same, of a config that can be read `again`.
+///
+/// # Errors
+/// As with [`start`].
+pub async fn start_from(config: Config, again: Option<Reader>) -> Result<Gateway, StartError> {
+    // At once, for they were read a moment ago.
+    let watch = Watch::new(reload::files_of(&config)).await;
     let started = Instant::now();
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
     let readiness = Readiness::default();
     let store = open_store(&config.store, Opener::Gateway)?;
     let store = Arc::new(store.measured(metrics.store()));
-    let process = process_name();
     let shared = Shared {
         store: store.clone(),
-        process,
+        process: process_name(),
         lease: config.store.lease,
         readiness: readiness.clone(),
         metrics: metrics.clone(),
     };
-    let bound = sockets::bind(&config)?;
-
-    let mut upstreams = Vec::new();
-    let mut refreshers = JoinSet::new();
-    let stop_refreshers = CancellationToken::new();
-    let mut shown = Vec::new();
+    let (admin_socket, admin_address) = sockets::bind_admin(config.admin)?;
+    let drain = Drain::default();
+    let around = Surroundings { metrics: metrics.clone(), drain: drain.clone() };
     let workers = config.workers.unwrap_or_else(cores);
-    let in_flight = config.upstreams.iter().map(|it| it.limits.in_flight as usize).sum();
-    for (place, upstream) in config.upstreams.into_iter().enumerate() {
-        let name = upstream.name.clone();
-        let hosts = bound.addresses.hosts_of(&name);
-        let assembled = assemble::upstream(place, upstream, hosts, &shared)?;
-        upstreams.push(assembled.blueprint);
-        shown.push(assembled.status);
-        let stop = stop_refreshers.clone();
-        refreshers.spawn(assembled.refresher.run(stop.cancelled_owned()));
-    }
-    let tokens = shown.iter().map(|one| (one.name.clone(), one.tokens.clone())).collect();
+    let stop_refreshers = CancellationToken::new();
+    let keys = clients::admin_keys(None);
+    let shown = Shown { keys, upstreams: Vec::new(), hosts: Hosts::of(admin_address) };
+    let mut gear = Gear {
+        shared,
+        fixed: Fixed::of(&config),
+        admin: admin_address,
+        workers: worker::start(&around, workers).map_err(StartError::Workers)?,
+        sockets: Sockets::default(),
+        addresses: None,
+        upstreams: Vec::new(),
+        clients: None,
+        tls: None,
+        refreshers: JoinSet::new(),
+        stop_refreshers: stop_refreshers.clone(),
+        shown: Arc::new(ArcSwap::from_pointee(shown)),
+        grace: config.grace,
+        changes: 0,
+    };
+    // The workers end with it if this fails.
+    let mut unfinished = Ending(Some(drain.clone()));
+    let plan = gear.plan(config)?;
+    gear.publish(plan).await;
+    unfinished.0 = None;
 
     // It ends with the refreshers.
-    let (stop, clocks) = (stop_refreshers.clone(), Watch::new());
+    let clocks = ClockWatch::new();
+    let stop = stop_refreshers.clone();
     tokio::spawn(async move { stop.run_until_cancelled(clocks.tell()).await });
-    let clients = match config.clients {
-        Some(clients) => Some(clients::follow(clients, &metrics, &stop_refreshers).await),
-        None => None,
-    };
-    let drain = Drain::default();
+    let (reloads, asked) = Reloads::new();
+    let shown = gear.shown.clone();
     let admin = Admin {
         readiness: readiness.clone(),
-        metrics: metrics.clone(),
-        keys: clients::admin_keys(clients.clone()),
-        upstreams: shown,
+        metrics,
         store,
         started,
-        hosts: Hosts::of(bound.addresses.admin).and(config.admin_hosts),
+        now: shown.clone(),
+        reloads: reloads.clone(),
     };
-    tokio::spawn(admin::serve(bound.admin, Arc::new(admin), drain.clone()));
-    let CallerLimits { connections, request } = config.limits;
-    let connections = files::callers_within(connections, in_flight, files::raise_limit());
-    let callers = Limits { connections, request: Arc::new(request), gauge: metrics.callers() };
-    let tls = match config.callers_tls {
-        Some(files) => Some(callers_tls::start(files, &metrics, stop_refreshers.clone()).await?),
-        None => None,
+    tokio::spawn(admin::serve(admin_socket, Arc::new(admin), drain.clone()));
+    let Some(addresses) = gear.addresses.clone() else {
+        unreachable!("what is published has addresses");
     };
-    let blueprint = Blueprint { upstreams, clients, callers, tls, metrics, drain: drain.clone() };
-    let blueprint = Arc::new(blueprint);
-    let workers =
-        worker::start(&blueprint, bound.listeners, workers).map_err(StartError::Workers)?;
-    bound.addresses.log();
-    Ok(Gateway {
-        addresses: bound.addresses,
-        readiness,
-        tokens,
-        drain,
-        grace: config.grace,
-        sockets: bound.files,
-        workers,
-        refreshers,
-        stop_refreshers,
-    })
+    let (failed, failures) = mpsc::channel(1);
+    let stop_reloads = CancellationToken::new();
+    let reloader = Reloader { gear, again, watch, asked, failures: failed, is_refused: false };
+    let reloader = tokio::spawn(reloader.run(stop_reloads.clone()));
+    let gateway =
+        Gateway { addresses, readiness, shown, drain, reloads, stop_reloads, reloader, failures };
+    Ok(gateway)
 }
 
 impl Gateway {
     /// The handle of one upstream's token.
-    pub fn tokens(&self, upstream: &str) -> Option<&Tokens> {
-        self.tokens.iter().find(|(name, _)| name == upstream).map(|(_, tokens)| tokens)
+    pub fn tokens(&self, upstream: &str) -> Option<Tokens> {
+        let shown = self.shown.load();
+        let found = shown.upstreams.iter().find(|known| known.name == upstream);
+        found.map(|known| known.tokens.clone())
+    }
+
+    /// By which it can be told to read its config again.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// Completes when a refresher has ended though nobody told it to, which only a panic can do:
     /// its upstream's token would never be renewed again.
-    pub async fn failed(&mut self) -> tokio::task::JoinError {
-        loop {
-            match self.refreshers.join_next().await {
-                Some(Err(error)) => return error,
-                Some(Ok(())) => {}
-                None => std::future::pending().await,
-            }
+    pub async fn failed(&mut self) -> JoinError {
+        match self.failures.recv().await {
+            Some(error) => error,
+            None => std::future::pending().await,
         }
     }
 
@@ -197,29 +208,41 @@ impl Gateway {
     pub async fn stop(mut self) -> usize {
         let began = Instant::now();
         self.readiness.stop();
-        self.sockets.clear();
-        let left = self.drain.drain(self.grace).await;
-        self.stop_refreshers.cancel();
-        let ended = async { while self.refreshers.join_next().await.is_some() {} };
+        self.stop_reloads.cancel();
+        // A reload that is under way has a moment to end.
+        let Ok(Ok(mut gear)) = timeout(LAST_RENEWAL, &mut self.reloader).await else {
+            warn!("the config was still being read at the end");
+            return self.drain.drain(LAST_RENEWAL).await;
+        };
+        gear.sockets.clear();
+        let left = self.drain.drain(gear.grace).await;
+        gear.stop_refreshers.cancel();
+        let Gear { mut refreshers, workers, grace, .. } = gear;
+        let ended = async { while refreshers.join_next().await.is_some() {} };
         // A call of the token endpoint may take longer, and nothing else needs the grace now.
-        let time = self.grace.saturating_sub(began.elapsed()).max(LAST_RENEWAL);
+        let time = grace.saturating_sub(began.elapsed()).max(LAST_RENEWAL);
         if timeout(time, ended).await.is_err() {
             warn!("a renewal was still under way at the end");
         }
-        let workers = std::mem::take(&mut self.workers);
-        let joined = tokio::task::spawn_blocking(move || {
-            for worker in workers {
-                let _ = worker.join();
-            }
-        });
+        let joined = spawn_blocking(move || workers.into_iter().for_each(Worker::join));
         let _ = timeout(LAST_RENEWAL, joined).await;
         left
+    }
+}
+
+/// Ends the workers of a gateway that does not come into being.
+struct Ending(Option<Drain>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Drain::end_now);
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.drain.end_now();
+        self.reloader.abort();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builtin;
 pub mod clients;
+pub mod fixed;
 pub mod parse;
 pub mod raw;
 pub mod schema;
@@ -31,7 +32,7 @@ use crate::vendor::template::Values;
 
 use clients::ClientsFile;
 
-/// Everything that a gateway is started with. It can hold no bad value.
+/// Everything that a gateway is started with, or reloads. It can hold no bad value.
 #[derive(Debug)]
 pub struct Config {
     pub admin: SocketAddr,
@@ -53,6 +54,8 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// The kernel may write this process' memory to a file when it crashes.
     pub core_dumps: bool,
+    /// What was read for it, but for the list of clients and callers' TLS, which name their own.
+    pub files: Vec<PathBuf>,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
 }
@@ -67,7 +70,7 @@ pub struct ClientsConfig {
 }
 
 /// An address to listen on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenConfig {
     pub address: Listen,
     /// Of a Unix socket.
@@ -75,7 +78,7 @@ pub struct ListenConfig {
 }
 
 /// Who may connect to a Unix socket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketConfig {
     pub mode: FileMode,
     /// `None`: whoever runs the gateway.
@@ -92,7 +95,7 @@ pub struct CallerLimits {
 }
 
 /// Where tokens are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
     pub place: StorePlace,
     /// The first seals the tokens, all open them. None: they are kept as they are.
@@ -101,7 +104,7 @@ pub struct StoreConfig {
     pub lease: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorePlace {
     /// Several gateways on one machine may share it.
     File {
@@ -139,7 +142,7 @@ impl fmt::Display for StorePlace {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     pub format: Format,
     pub level: String,

@@ -28,6 +28,8 @@ mod target;
 mod tests;
 mod upload;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use body::{BodyError, CallerBody};
@@ -52,6 +54,27 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Without a byte of a body that is awaited, or of an answer taken.
     pub idle: Duration,
+}
+
+/// The limits of now, as all connections of one thread share them: another value holds from the next
+/// look on, for connections too that are there already.
+#[derive(Clone, Debug)]
+pub struct LiveLimits(Rc<Cell<Limits>>);
+
+impl LiveLimits {
+    pub fn get(&self) -> Limits {
+        self.0.get()
+    }
+
+    pub fn set(&self, limits: Limits) {
+        self.0.set(limits);
+    }
+}
+
+impl From<Limits> for LiveLimits {
+    fn from(limits: Limits) -> Self {
+        Self(Rc::new(Cell::new(limits)))
+    }
 }
 
 impl Limits {

@@ -41,6 +41,9 @@
 //! Every worker is one thread with its own runtime, its own connections and no locks: a request
 //! stays on the thread that accepted it. Tokens, the admin address and signals live on a runtime of
 //! their own; workers see a token through one atomic load, and ask for a newer one over a channel.
+//!
+//! Another config is read, checked and bound as a whole before any of it is published. Each worker then takes it
+//! over between two turns; a request keeps what it began with to its end.
 
 pub mod admin;
 pub mod app;

@@ -12,6 +12,7 @@ pub mod inspect;
 mod kinds;
 pub mod listener;
 mod note;
+pub mod now;
 pub mod peer;
 pub mod proceed;
 pub mod reply;
@@ -39,29 +40,28 @@ use crate::drain::Drain;
 use crate::framing::CallerBody;
 use crate::framing::Fault;
 use crate::telemetry::log::Sparse;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Limit, Metrics};
 use crate::token::cache::Live;
 use crate::upstream::AnswerBody;
 use crate::upstream::pool::{Lease, SendError};
 use crate::vendor::rules::{RuleIndex, Verdict};
 
-use clients::{Client, Roster};
+use clients::Client;
 use error::ProxyError;
 use guard::Admission;
 use head::Head;
+use now::{Now, Serving};
 use peer::Peer;
 use reply::ReplyBody;
 use retry::{Retry, Skip};
-use route::{Entrance, Found, Route, Routes};
+use route::{Entrance, Found, Route};
 use tunnel::UpgradeRequest;
 use vendor_body::{Flight, VendorBody};
 
 /// A worker's proxy.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    /// `None`: nobody is asked who they are.
-    clients: Option<Arc<Roster>>,
-    routes: Routes,
+    now: Now,
     metrics: Arc<Metrics>,
     failures: Rc<Sparse>,
     drain: Drain,
@@ -81,13 +81,8 @@ struct Rejected {
 }
 
 impl Proxy {
-    pub fn new(
-        clients: Option<Arc<Roster>>,
-        routes: Routes,
-        metrics: Arc<Metrics>,
-        drain: Drain,
-    ) -> Self {
-        Self { clients, routes, metrics, failures: Rc::default(), drain }
+    pub fn new(now: Now, metrics: Arc<Metrics>, drain: Drain) -> Self {
+        Self { now, metrics, failures: Rc::default(), drain }
     }
 
     /// Answers a request, whatever happens: the one place where errors become answers.
@@ -98,19 +93,21 @@ impl Proxy {
         mut request: Request<CallerBody>,
     ) -> Response<ReplyBody> {
         let method = request.method().clone();
+        let now = self.now.get();
+        let Serving { clients, routes } = &*now;
         // Before routing, for an answer may name routes.
-        let client = match &self.clients {
+        let client = match clients {
             None => Ok(None),
             Some(roster) => roster.identify(peer, request.headers_mut()),
         };
         let (client, found) = match client {
-            Ok(client) => (client, self.routes.find(entrance, &request)),
+            Ok(client) => (client, routes.find(entrance, &request)),
             Err(refusal) => (None, Err(refusal.into())),
         };
         let client = client.as_deref();
         let route = match &found {
             Ok(found) => Some(found.route),
-            Err(ProxyError::Client(_)) => self.routes.at(entrance),
+            Err(ProxyError::Client(_)) => routes.at(entrance),
             Err(_) => None,
         };
         let settings = route.map(|route| &*route.settings);
@@ -131,12 +128,20 @@ impl Proxy {
 
     /// Answers what could not be read as a request.
     pub fn refuse(&self, entrance: Entrance, fault: Fault) -> Response<ReplyBody> {
-        let route = self.routes.at(entrance);
+        let now = self.now.get();
+        let route = now.routes.at(entrance);
         let settings = route.map(|route| &*route.settings);
         let answer = self.own_answer(settings, None, &Method::GET, &ProxyError::Malformed(fault));
         let requests = route.map_or(self.metrics.unrouted(), |r| &r.metrics.requests);
         requests.of_unknown_method(answer.status());
         answer
+    }
+
+    /// Counts a caller that met a limit without a request.
+    fn reached(&self, entrance: Entrance, limit: Limit) {
+        let now = self.now.get();
+        let route = now.routes.at(entrance);
+        route.map_or(self.metrics.unrouted_limits(), |r| &r.settings.metrics.limits).reached(limit);
     }
 
     /// Says what went wrong to the caller and, when it is not the caller's fault, to the operator.

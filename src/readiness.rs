@@ -12,23 +12,45 @@ pub struct Readiness(Arc<Mutex<State>>);
 pub struct Part {
     readiness: Readiness,
     name: Arc<str>,
+    number: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     stopping: bool,
-    /// What each part still waits for; `None`: nothing.
-    waiting: BTreeMap<Arc<str>, Option<String>>,
+    /// By its name.
+    parts: BTreeMap<Arc<str>, Entry>,
+    /// How many were registered ever.
+    registered: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The part that has the say under this name: the last that was registered.
+    number: u64,
+    /// What it still waits for; `None`: nothing.
+    waits_for: Option<String>,
 }
 
 // === impl Readiness ===
 
 impl Readiness {
-    /// Adds a part, not ready until it says so.
+    /// Adds a part, not ready until it says so. One that had this name has no more say.
     pub fn register(&self, name: &str) -> Part {
         let name: Arc<str> = name.into();
-        self.with(|state| state.waiting.insert(name.clone(), Some("starting".to_owned())));
-        Part { readiness: self.clone(), name }
+        let number = self.with(|state| {
+            state.registered += 1;
+            let number = state.registered;
+            let entry = Entry { number, waits_for: Some("starting".to_owned()) };
+            state.parts.insert(name.clone(), entry);
+            number
+        });
+        Part { readiness: self.clone(), name, number }
+    }
+
+    /// Whoever had this name has no more say.
+    pub fn remove(&self, name: &str) {
+        self.with(|state| state.parts.remove(name));
     }
 
     /// From now on not ready, whatever the parts say: the first step of a shutdown.
@@ -37,7 +59,7 @@ impl Readiness {
     }
 
     pub fn is_ready(&self) -> bool {
-        self.with(|state| !state.stopping && state.waiting.values().all(Option::is_none))
+        self.with(|state| !state.stopping && state.parts.values().all(|it| it.waits_for.is_none()))
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -46,7 +68,9 @@ impl Readiness {
 
     /// Every part with the reason it waits, or `None` when it is ready.
     pub fn parts(&self) -> Vec<(Arc<str>, Option<String>)> {
-        self.with(|state| state.waiting.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+        self.with(|state| {
+            state.parts.iter().map(|(k, v)| (k.clone(), v.waits_for.clone())).collect()
+        })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -58,12 +82,19 @@ impl Readiness {
 
 impl Part {
     pub fn ready(&self) {
-        self.readiness.with(|state| state.waiting.insert(self.name.clone(), None));
+        self.say(None);
     }
 
     pub fn not_ready(&self, reason: impl Into<String>) {
-        let reason = Some(reason.into());
-        self.readiness.with(|state| state.waiting.insert(self.name.clone(), reason));
+        self.say(Some(reason.into()));
+    }
+
+    fn say(&self, waits_for: Option<String>) {
+        self.readiness.with(|state| {
+            let entry = state.parts.get_mut(&self.name);
+            let own = entry.filter(|entry| entry.number == self.number);
+            own.into_iter().for_each(|entry| entry.waits_for = waits_for.clone());
+        });
     }
 }
 
@@ -85,5 +116,22 @@ mod tests {
         one.ready();
         readiness.stop();
         assert!(!readiness.is_ready() && readiness.is_stopping());
+    }
+
+    #[test]
+    fn p30_a_part_that_was_removed_or_replaced_has_no_more_say() {
+        let readiness = Readiness::default();
+        let old = readiness.register("one");
+        old.ready();
+        let new = readiness.register("one");
+        assert!(!readiness.is_ready());
+        old.ready();
+        assert!(!readiness.is_ready(), "it is the other's turn");
+        new.ready();
+        old.not_ready("gone");
+        assert!(readiness.is_ready());
+        readiness.remove("one");
+        new.not_ready("gone");
+        assert!(readiness.is_ready() && readiness.parts().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The signals that end the process.
+//! The signals that end the process, and the one that has it read its config again.
 
 use std::io;
 
@@ -10,6 +10,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Shutdown {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// SIGHUP: the config is to be read again.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// # Errors
+    /// When the handler cannot be installed.
+    pub fn install() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    pub async fn recv(&mut self) {
+        self.0.recv().await;
+    }
 }
 
 impl Shutdown {

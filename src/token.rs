@@ -192,6 +192,12 @@ impl Tokens {
         self.ask(Some(generation), Reason::Manual).await
     }
 
+    /// The same, for requests that are held for as long as this.
+    #[must_use]
+    pub fn held_for(&self, wait: Duration) -> Self {
+        Self { wait, ..self.clone() }
+    }
+
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }

@@ -124,8 +124,16 @@ async fn p31_labels_come_from_closed_sets() {
     known("method", &["OTHER"]);
     known("status", &["other"]);
     known("rule", &["http-401", "code-401", "token-message"]);
-    let outcomes =
-        ["recovered", "rejected_again", "skipped", "failed", "ok", "stale", "unreadable"];
+    let outcomes = [
+        "recovered",
+        "rejected_again",
+        "skipped",
+        "failed",
+        "ok",
+        "refused",
+        "stale",
+        "unreadable",
+    ];
     known("outcome", &outcomes);
     known("operation", &["read", "write"]);
     known("reason", &["start", "host", "browser", "token_endpoint", "method", "path"]);

@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod pod;
 pub mod process;
 pub mod redis;
+pub mod reloading;
 pub mod running;
 pub mod servers;
 pub mod stage;

@@ -1,4 +1,5 @@
-//! One upstream: its token, its connections and what its requests need, made from its config.
+//! One upstream: its token, its connections and what its requests need, made from its config, and from what
+//! of it runs already.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +20,16 @@ use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
 use crate::token::provider::{self, Provider};
-use crate::token::refresher::{self, Refresher};
+use crate::token::refresher::{self, Refresher, Remote};
 use crate::token::store::Store;
 use crate::units::Scheme;
 use crate::upstream::connect::{self, Connector};
-use crate::upstream::{pool, tls};
+use crate::upstream::pool;
 use crate::vendor::path::PathPattern;
-use crate::worker::UpstreamBlueprint;
+use crate::worker::{UpstreamBlueprint, Way};
 
 use super::StartError;
+use super::trust::Trust;
 
 /// What all upstreams have in common.
 #[derive(Debug)]
@@ -41,47 +43,190 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// One upstream, assembled but not running.
+/// One upstream, found to be good; nothing of it has begun.
+pub(super) struct Prepared {
+    pub(super) config: UpstreamConfig,
+    trust: Trust,
+    way: Arc<Way>,
+    reached: Reached,
+    authority: HeaderValue,
+    vendor_host: Host,
+    token: TokenSettings,
+    /// Of another token, or of other settings for the same one.
+    provider: Option<Provider>,
+}
+
+/// One upstream as it runs: what is the same in another config goes on.
+pub(super) struct Running {
+    pub(super) name: String,
+    trust: Trust,
+    way: Arc<Way>,
+    reached: Reached,
+    token: TokenSettings,
+    tokens: Tokens,
+    pub(super) remote: Remote<Provider>,
+}
+
+/// One upstream, assembled.
 pub(super) struct Assembled {
     pub(super) blueprint: UpstreamBlueprint,
-    pub(super) refresher: Refresher<Provider, Store>,
     pub(super) status: status::Upstream,
+    pub(super) running: Running,
+    /// To be run.
+    pub(super) refresher: Option<Refresher<Provider, Store>>,
+    /// To be told to the refresher that runs.
+    pub(super) change: Option<(refresher::Config, Provider)>,
+    /// Of another token, which nobody asks for any more.
+    pub(super) retired: Option<Remote<Provider>>,
 }
 
-/// `place` is its own among all upstreams, `own_hosts` are the names of the listeners that it is
-/// reached by.
-pub(super) fn upstream(
-    place: usize,
-    config: UpstreamConfig,
-    own_hosts: Hosts,
-    shared: &Shared,
-) -> Result<Assembled, StartError> {
-    let plain = config.base_url.scheme() == Scheme::Http;
-    let tls = tls::client_config(&config.tls, plain)
-        .map_err(|source| StartError::Tls { upstream: config.name.clone(), source })?;
-    let (refresher, tokens) = token(&config, tls.clone(), shared)?;
-    let connector = connector(&config, (!plain).then_some(tls))?;
-    let pool = pool(&config)?;
-    let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
-    let settings = Arc::new(settings(place, config, own_hosts, tokens.clone(), shared)?);
-    let status = status::Upstream {
-        name: settings.name.clone(),
-        vendor,
-        base_url,
-        tokens,
-        in_flight: settings.metrics.in_flight.clone(),
-    };
-    Ok(Assembled { blueprint: UpstreamBlueprint { settings, connector, pool }, refresher, status })
+/// How connections are made; those that there are serve on while it is the same.
+#[derive(PartialEq)]
+struct Reached {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+    authority: String,
+    http2: bool,
+    connect: Duration,
+    first_byte: Duration,
+    pool_idle: Duration,
 }
 
-/// Its token alone.
+/// How the token is had; its refresher goes on undisturbed while that is the same.
+#[derive(Clone)]
+struct TokenSettings {
+    provider: provider::Config,
+    refresher: refresher::Config,
+}
+
+impl Prepared {
+    /// # Errors
+    /// When TLS cannot be set up, or no certificate could have the host's name.
+    pub(super) fn new(
+        config: UpstreamConfig,
+        running: Option<&Running>,
+        holder: String,
+        shared: &Shared,
+    ) -> Result<Self, StartError> {
+        let plain = config.base_url.scheme() == Scheme::Http;
+        let trust = Trust::new(&config.tls, plain, running.map(|it| &it.trust))
+            .map_err(|source| StartError::Tls { upstream: config.name.clone(), source })?;
+        let reached = Reached::of(&config);
+        let same_way = running.filter(|it| it.reached == reached && it.trust.is_same(&trust));
+        let way = match same_way {
+            Some(running) => running.way.clone(),
+            None => Arc::new(way(&config, (!plain).then(|| trust.client.clone()))?),
+        };
+        let same_page = running.filter(|it| it.token.refresher.page == config.page);
+        let holder = same_page.map_or(holder, |it| it.token.refresher.holder.clone());
+        let token = token_settings(&config, trust.client.clone(), holder, shared);
+        let provider = match same_page {
+            Some(running) if running.token.same_as(&token) => None,
+            _ => Some(Provider::new(token.provider.clone()).map_err(|source| {
+                StartError::Provider { upstream: config.name.clone(), source }
+            })?),
+        };
+        let authority = HeaderValue::from_str(config.identity.authority());
+        let authority = authority.map_err(|_| bad_host(&config))?;
+        let vendor_host: Host =
+            config.identity.authority().parse().map_err(|_| bad_host(&config))?;
+        let vendor_host = vendor_host.at_any_port();
+        Ok(Self { config, trust, way, reached, authority, vendor_host, token, provider })
+    }
+
+    /// `place` is its own among all upstreams, `own_hosts` are the names of the listeners that it is
+    /// reached by.
+    pub(super) fn assemble(
+        self,
+        place: usize,
+        own_hosts: Hosts,
+        running: Option<Running>,
+        shared: &Shared,
+    ) -> Assembled {
+        let Self { config, trust, way, reached, authority, vendor_host, token, provider } = self;
+        let name = config.name.clone();
+        let (vendor, base_url) = (config.vendor.name.clone(), config.base_url.to_string());
+        let wait = token.refresher.wait;
+        let (mut refresher, mut change, mut retired) = (None, None, None);
+        let same = |it: &Running| it.token.refresher.page == token.refresher.page;
+        let (tokens, remote) = match (running, provider) {
+            (Some(running), provider) if same(&running) => {
+                change = provider.map(|provider| (token.refresher.clone(), provider));
+                (running.tokens.held_for(wait), running.remote)
+            }
+            (running, Some(provider)) => {
+                retired = running.map(|running| running.remote);
+                let part = shared.readiness.register(&name);
+                let metrics = shared.metrics.token_of(&name);
+                let (store, config) = (shared.store.clone(), token.refresher.clone());
+                let (mut new, tokens) = Refresher::new(config, provider, store, part, metrics);
+                let remote = new.remote();
+                refresher = Some(new);
+                (tokens, remote)
+            }
+            (_, None) => unreachable!("only a token that goes on needs no provider"),
+        };
+        let known = (authority, vendor_host);
+        let settings = Arc::new(settings(place, config, own_hosts, tokens.clone(), known, shared));
+        let status = status::Upstream {
+            name: name.clone(),
+            vendor,
+            base_url,
+            tokens: tokens.clone(),
+            in_flight: settings.metrics.in_flight.clone(),
+        };
+        let blueprint = UpstreamBlueprint { settings, way: way.clone() };
+        let running = Running { name, trust, way, reached, token, tokens, remote };
+        Assembled { blueprint, status, running, refresher, change, retired }
+    }
+}
+
+impl Reached {
+    fn of(config: &UpstreamConfig) -> Self {
+        let UpstreamConfig { base_url, identity, http2, timeouts, .. } = config;
+        Self {
+            scheme: base_url.scheme(),
+            host: base_url.host().to_owned(),
+            port: base_url.port(),
+            authority: identity.authority().to_owned(),
+            http2: *http2,
+            connect: timeouts.connect,
+            first_byte: timeouts.first_byte,
+            pool_idle: timeouts.pool_idle,
+        }
+    }
+}
+
+impl TokenSettings {
+    fn same_as(&self, other: &Self) -> bool {
+        self.provider.same_as(&other.provider) && self.refresher == other.refresher
+    }
+}
+
+/// Its token alone, for a process that ends soon.
 pub(super) fn token(
     config: &UpstreamConfig,
     tls: Arc<rustls::ClientConfig>,
     shared: &Shared,
 ) -> Result<(Refresher<Provider, Store>, Tokens), StartError> {
+    let holder = format!("{}/{}", shared.process, config.name);
+    let TokenSettings { provider, refresher } = token_settings(config, tls, holder, shared);
+    let provider = Provider::new(provider)
+        .map_err(|source| StartError::Provider { upstream: config.name.clone(), source })?;
+    let part = shared.readiness.register(&config.name);
+    let metrics = shared.metrics.token_of(&config.name);
+    Ok(Refresher::new(refresher, provider, shared.store.clone(), part, metrics))
+}
+
+fn token_settings(
+    config: &UpstreamConfig,
+    tls: Arc<rustls::ClientConfig>,
+    holder: String,
+    shared: &Shared,
+) -> TokenSettings {
     let UpstreamConfig { name, vendor, refresh, .. } = config;
-    let provider = Provider::new(provider::Config {
+    let provider = provider::Config {
         base_url: config.identity.to_string(),
         host: config.base_url.host().to_owned(),
         port: config.base_url.port(),
@@ -92,12 +237,11 @@ pub(super) fn token(
         credentials: config.credentials.clone(),
         timeout: refresh.timeout,
         tls,
-    })
-    .map_err(|source| StartError::Provider { upstream: name.clone(), source })?;
+    };
     let refresher = refresher::Config {
         upstream: name.clone(),
         page: config.page.clone(),
-        holder: format!("{}/{name}", shared.process),
+        holder,
         lease: shared.lease,
         inject: vendor.inject.clone(),
         seed: config.seed.clone(),
@@ -107,9 +251,11 @@ pub(super) fn token(
         vendor_interval: vendor.limits.min_interval,
         wait: refresh.wait,
     };
-    let part = shared.readiness.register(name);
-    let metrics = shared.metrics.token_of(name);
-    Ok(Refresher::new(refresher, provider, shared.store.clone(), part, metrics))
+    TokenSettings { provider, refresher }
+}
+
+fn way(config: &UpstreamConfig, tls: Option<Arc<rustls::ClientConfig>>) -> Result<Way, StartError> {
+    Ok(Way { connector: connector(config, tls)?, pool: pool(config)? })
 }
 
 pub(super) fn pool(config: &UpstreamConfig) -> Result<pool::Config, StartError> {
@@ -152,12 +298,9 @@ fn settings(
     config: UpstreamConfig,
     own_hosts: Hosts,
     tokens: Tokens,
+    (authority, vendor_host): (HeaderValue, Host),
     shared: &Shared,
-) -> Result<Settings, StartError> {
-    let authority = HeaderValue::from_str(config.identity.authority());
-    let authority = authority.map_err(|_| bad_host(&config))?;
-    let vendor_host: Host = config.identity.authority().parse().map_err(|_| bad_host(&config))?;
-    let vendor_host = vendor_host.at_any_port();
+) -> Settings {
     let UpstreamConfig { name, base_url, identity, vendor, rules, timeouts, .. } = config;
     // The patterns are the vendor's paths; requests have the base before them.
     let below = |patterns: Vec<PathPattern>| -> Vec<PathPattern> {
@@ -177,7 +320,7 @@ fn settings(
         emulated,
     };
     let rule_names = rules.iter().map(|(_, rule)| rule.name());
-    Ok(Settings {
+    Settings {
         authority,
         base_path: base_url.prefix().to_owned(),
         guard: Guard::new(guard, &shared.metrics),
@@ -196,7 +339,7 @@ fn settings(
         rules,
         name,
         place,
-    })
+    }
 }
 
 pub(super) fn bad_host(config: &UpstreamConfig) -> StartError {

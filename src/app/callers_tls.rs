@@ -1,38 +1,37 @@
 //! TLS from callers, and what becomes of it when its files change.
 
-use std::sync::Arc;
-
-use tokio_util::sync::CancellationToken;
+use std::path::PathBuf;
 
 use crate::causes::causes;
 use crate::proxy::tls::{Config, Shared};
-use crate::telemetry::metrics::Metrics;
 
 use super::StartError;
-use super::watch::{Counters, Reread, Watch};
 
-/// Reads the files, and again whenever they change, until `stop`.
-pub(super) async fn start(
+pub(super) struct CallersTls {
     config: Config,
-    metrics: &Arc<Metrics>,
-    stop: CancellationToken,
-) -> Result<Shared, StartError> {
-    // Before they are read, so that no change is missed.
-    let watch = Watch::new(config.files()).await;
-    let shared = Shared::new(config.read().map_err(StartError::CallersTls)?);
-    let counters =
-        Counters { ok: metrics.config_reloads("ok"), refused: metrics.config_reloads("refused") };
-    let replaced = shared.clone();
-    let reread = move || Reread {
-        files: config.files(),
-        outcome: config
-            .read()
-            .map(|read| replaced.replace(read))
-            .map_err(|error| format!("clients.tls.{}: {}", error.key(), causes(&error))),
-    };
-    tokio::spawn(async move {
-        let following = watch.follow("callers' TLS (clients.tls)", counters, reread);
-        stop.run_until_cancelled(following).await;
-    });
-    Ok(shared)
+    pub(super) shared: Shared,
+}
+
+impl CallersTls {
+    /// Reads the files.
+    pub(super) fn read(config: Config) -> Result<Self, StartError> {
+        let shared = Shared::new(config.read().map_err(StartError::CallersTls)?);
+        Ok(Self { config, shared })
+    }
+
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.config.files()
+    }
+
+    /// Reads them again, for the next handshake.
+    ///
+    /// # Errors
+    /// What is wrong with which of them; then nothing changes.
+    pub(super) fn reread(&self) -> Result<(), String> {
+        let read = self.config.read();
+        let read =
+            read.map_err(|error| format!("clients.tls.{}: {}", error.key(), causes(&error)))?;
+        self.shared.replace(read);
+        Ok(())
+    }
 }

@@ -1,4 +1,4 @@
-//! Every socket is bound before anything serves.
+//! Every socket is bound before anything serves by it, and kept for as long as the config names it.
 
 mod file;
 
@@ -13,11 +13,10 @@ use tracing::info;
 use crate::browsers::Hosts;
 use crate::config::{Config, ListenConfig};
 use crate::proxy::listener::Socket;
-use crate::proxy::route::Entrance;
 use crate::units::Listen;
-use crate::worker::Listener;
+use crate::worker::{Listener, Opened};
 
-pub(super) use file::SocketFile;
+use file::SocketFile;
 
 /// Where a gateway listens.
 #[derive(Clone, Debug)]
@@ -36,13 +35,32 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// The sockets that callers come in by.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    open: Vec<Open>,
+    /// How many there were ever.
+    count: u64,
+}
+
+/// One that workers serve.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct Open {
+    listener: Listener,
+    config: ListenConfig,
+    address: Address,
+    /// It is a file, too.
+    _file: Option<SocketFile>,
+}
+
+/// The sockets that another config wants: those that are to stay, and those that are bound for it.
+#[derive(Debug)]
+pub(super) struct Wanted {
     pub(super) addresses: Addresses,
-    pub(super) admin: TcpListener,
     pub(super) listeners: Vec<Listener>,
-    /// Those of the listeners that are files.
-    pub(super) files: Vec<SocketFile>,
+    new: Vec<Open>,
+    /// For each worker.
+    pub(super) opened: Vec<Vec<Opened>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,38 +73,120 @@ pub struct BindError {
     source: io::Error,
 }
 
-pub(super) fn bind(config: &Config) -> Result<Bound, BindError> {
-    let error = |address: &dyn Display, key: String| {
-        let address = address.to_string();
-        move |source| BindError { address, key, source }
-    };
-    let admin_key = "admin.listen".to_owned();
-    let admin = bind_admin(config.admin).map_err(error(&config.admin, admin_key.clone()))?;
-    let admin_address = admin.local_addr().map_err(error(&config.admin, admin_key))?;
-
-    let (mut listeners, mut files) = (Vec::new(), Vec::new());
-    let mut gateway = None;
-    if let Some(listen) = &config.gateway {
-        let key = "gateway.listen".to_owned();
-        let Opened { socket, address, file } = open(listen).map_err(error(&listen.address, key))?;
-        listeners.push((socket, Entrance::Gateway));
-        files.extend(file);
-        gateway = Some(address);
-    }
-    let mut upstreams = Vec::new();
-    for (index, upstream) in config.upstreams.iter().enumerate() {
-        let Some(listen) = &upstream.listen else {
-            continue;
+impl Sockets {
+    /// Binds what `config` wants and is not open yet, for so many workers. Nothing is closed.
+    pub(super) fn want(
+        &self,
+        config: &Config,
+        admin: SocketAddr,
+        workers: usize,
+    ) -> Result<Wanted, BindError> {
+        let mut wanted = Wanted {
+            addresses: Addresses {
+                admin,
+                gateway: None,
+                upstreams: Vec::new(),
+                tls: config.callers_tls.is_some(),
+            },
+            listeners: Vec::new(),
+            new: Vec::new(),
+            opened: (0..workers).map(|_| Vec::new()).collect(),
         };
-        let key = format!("upstream.{}.listen", upstream.name);
-        let Opened { socket, address, file } = open(listen).map_err(error(&listen.address, key))?;
-        listeners.push((socket, Entrance::Upstream(index)));
-        files.extend(file);
-        upstreams.push((upstream.name.clone(), address));
+        if let Some(listen) = &config.gateway {
+            let address = self.want_one(&mut wanted, None, listen);
+            let address = address.map_err(|source| BindError::of("gateway", listen, source))?;
+            wanted.addresses.gateway = Some(address);
+        }
+        for upstream in &config.upstreams {
+            let Some(listen) = &upstream.listen else {
+                continue;
+            };
+            let name = upstream.name.clone();
+            let table = format!("upstream.{name}");
+            let address = self.want_one(&mut wanted, Some(name.clone()), listen);
+            let address = address.map_err(|source| BindError::of(&table, listen, source))?;
+            wanted.addresses.upstreams.push((name, address));
+        }
+        Ok(wanted)
     }
-    let tls = config.callers_tls.is_some();
-    let addresses = Addresses { admin: admin_address, gateway, upstreams, tls };
-    Ok(Bound { addresses, admin, listeners, files })
+
+    fn want_one(
+        &self,
+        wanted: &mut Wanted,
+        upstream: Option<String>,
+        listen: &ListenConfig,
+    ) -> io::Result<Address> {
+        let of_same =
+            self.open.iter().find(|it| it.listener.upstream == upstream && it.config == *listen);
+        // What leads elsewhere now is the same socket, unless any would do.
+        let open = of_same.or_else(|| {
+            let same = self.open.iter().find(|it| it.config.address == listen.address);
+            same.filter(|_| !listen.address.is_any_port())
+        });
+        if let Some(open) = open {
+            if open.config != *listen {
+                return Err(io::Error::other(NEEDS_RESTART));
+            }
+            wanted.listeners.push(Listener { number: open.listener.number, upstream });
+            return Ok(open.address.clone());
+        }
+        let Bound { socket, address, file } = bind(listen)?;
+        let number = self.count + wanted.new.len() as u64;
+        for opened in &mut wanted.opened {
+            opened.push((number, socket.share()?));
+        }
+        let listener = Listener { number, upstream };
+        wanted.listeners.push(listener.clone());
+        let (config, known) = (listen.clone(), address.clone());
+        wanted.new.push(Open { listener, config, address: known, _file: file });
+        Ok(address)
+    }
+
+    /// From now on these are the sockets. What is not among them goes, when the workers have let it go.
+    pub(super) fn replace(&mut self, listeners: &[Listener], new: Vec<Open>) {
+        self.count += new.len() as u64;
+        self.open.extend(new);
+        self.open.retain_mut(|open| {
+            let kept = listeners.iter().find(|it| it.number == open.listener.number);
+            kept.iter().for_each(|listener| open.listener.upstream.clone_from(&listener.upstream));
+            kept.is_some()
+        });
+    }
+
+    /// Nobody finds them any more.
+    pub(super) fn clear(&mut self) {
+        self.open.clear();
+    }
+}
+
+impl Wanted {
+    pub(super) fn take_new(&mut self) -> Vec<Open> {
+        std::mem::take(&mut self.new)
+    }
+}
+
+impl BindError {
+    fn of(table: &str, listen: &ListenConfig, source: io::Error) -> Self {
+        Self { address: listen.address.to_string(), key: format!("{table}.listen"), source }
+    }
+
+    /// Where the config names the address.
+    pub(super) fn path(&self) -> Vec<&str> {
+        self.key.split('.').collect()
+    }
+}
+
+/// On the runtime that starts the gateway; the others are taken over by the workers'.
+pub(super) fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let bound = || {
+        let listener = StdTcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    let key = "admin.listen".to_owned();
+    bound().map_err(|source| BindError { address: address.to_string(), key, source })
 }
 
 impl Addresses {
@@ -105,16 +205,23 @@ impl Addresses {
         tcp.fold(Hosts::of(loopback), Hosts::and)
     }
 
-    /// Tells where to call, which with port 0 nobody knows otherwise.
-    pub(super) fn log(&self) {
-        info!(address = %format_args!("http://{}", self.admin), "the admin address listens");
-        if let Some(address) = &self.gateway {
-            let address = self.url(address);
+    /// Tells where to call, which with port 0 nobody knows otherwise; of those that were known `before`
+    /// nothing more.
+    pub(super) fn log(&self, before: Option<&Self>) {
+        if before.is_none() {
+            info!(address = %format_args!("http://{}", self.admin), "the admin address listens");
+        }
+        let of_gateway = |addresses: &Self| addresses.gateway.as_ref().map(|it| addresses.url(it));
+        let known = before.and_then(of_gateway);
+        if let Some(address) = of_gateway(self).filter(|it| known.as_ref() != Some(it)) {
             info!(address, "the gateway address listens");
         }
         for (upstream, address) in &self.upstreams {
             let address = self.url(address);
-            info!(upstream, address, "the upstream's address listens");
+            let known = before.and_then(|before| Some(before.url(before.upstream(upstream)?)));
+            if known.as_ref() != Some(&address) {
+                info!(upstream, address, "the upstream's address listens");
+            }
         }
     }
 
@@ -135,33 +242,28 @@ impl Display for Address {
     }
 }
 
-/// On the runtime that starts the gateway; the others are taken over by the workers'.
-fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = StdTcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}
-
 /// A socket that is bound.
-struct Opened {
+struct Bound {
     socket: Socket,
     address: Address,
     file: Option<SocketFile>,
 }
 
-fn open(listen: &ListenConfig) -> io::Result<Opened> {
+fn bind(listen: &ListenConfig) -> io::Result<Bound> {
     match &listen.address {
         Listen::Tcp(address) => {
             let socket = StdTcpListener::bind(address)?;
             socket.set_nonblocking(true)?;
             let address = Address::Tcp(socket.local_addr()?);
-            Ok(Opened { socket: Socket::Tcp(socket), address, file: None })
+            Ok(Bound { socket: Socket::Tcp(socket), address, file: None })
         }
         Listen::Unix(path) => {
             let (socket, file) = file::bind(path, &listen.socket)?;
             socket.set_nonblocking(true)?;
             let address = Address::Unix(path.clone());
-            Ok(Opened { socket: Socket::Unix(socket), address, file: Some(file) })
+            Ok(Bound { socket: Socket::Unix(socket), address, file: Some(file) })
         }
     }
 }
+
+const NEEDS_RESTART: &str = "the mode, owner and group of a socket need a restart to change";

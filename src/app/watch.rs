@@ -1,4 +1,4 @@
-//! Takes over files that change while the gateway runs: certificates, and who may call.
+//! Notices when files change while the gateway runs.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,27 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use prometheus::IntCounter;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::{error, info};
 use zeroize::Zeroizing;
-
-/// What came of reading files once more.
-#[derive(Debug)]
-pub(super) struct Reread {
-    /// The files that were read, or should have been: these are watched from now on.
-    pub(super) files: Vec<PathBuf>,
-    /// Why they cannot be used. What was read before goes on then: it is all or nothing.
-    pub(super) outcome: Result<(), String>,
-}
-
-/// How often files were taken over, and how often refused.
-#[derive(Clone, Debug)]
-pub(super) struct Counters {
-    pub(super) ok: IntCounter,
-    pub(super) refused: IntCounter,
-}
 
 /// Files, and what stood in them when they were last looked at.
 #[derive(Debug)]
@@ -36,7 +18,7 @@ pub(super) struct Watch {
 }
 
 /// SHA-256 of a file; `None`: it cannot be read. The content itself may be a secret.
-type Content = Option<[u8; 32]>;
+pub(super) type Content = Option<[u8; 32]>;
 
 impl Watch {
     /// Whoever reads the files after this misses no change.
@@ -45,47 +27,20 @@ impl Watch {
         Self { files, seen }
     }
 
-    /// Reads the files again whenever their content has changed. `what` they are is for the log.
-    pub(super) async fn follow(
-        mut self,
-        what: &'static str,
-        counters: Counters,
-        mut reread: impl FnMut() -> Reread,
-    ) {
-        loop {
-            self.changed().await;
-            let read;
-            (self, read) = self.read_with(&mut reread).await;
-            match read.outcome {
-                Ok(()) => {
-                    counters.ok.inc();
-                    info!("{what} changed, and was taken over");
-                }
-                Err(reason) => {
-                    counters.refused.inc();
-                    error!(
-                        reason,
-                        "{what} changed, and cannot be used: what was read before goes on"
-                    );
-                }
-            }
-        }
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
-    /// What `reread` makes of the files, and the files that there are by then.
-    pub(super) async fn read_with(mut self, reread: &mut impl FnMut() -> Reread) -> (Self, Reread) {
-        let mut read = reread();
-        // Those that are new among them may have changed before they were looked at.
-        while read.files != self.files {
-            self = Self::new(read.files.clone()).await;
-            read = reread();
-        }
-        (self, read)
+    /// What stands there now is known from now on, for it is about to be read.
+    pub(super) async fn take_note(&mut self) {
+        self.seen = look(&self.files).await;
     }
 
     /// Completes when there is another content, which does not change any more: a certificate and
-    /// its key are two files, and some editors write in several steps.
-    async fn changed(&mut self) {
+    /// its key are two files, and some editors write in several steps. Says in which files.
+    ///
+    /// Nothing is lost when this is dropped.
+    pub(super) async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
             sleep(INTERVAL).await;
             let mut content = look(&self.files).await;
@@ -100,9 +55,12 @@ impl Watch {
                 }
                 content = again;
             }
-            if content != self.seen {
+            let both = self.seen.iter().zip(&content);
+            let differ = self.files.iter().zip(both).filter(|(_, (seen, now))| seen != now);
+            let changed: Vec<_> = differ.map(|(file, _)| file.clone()).collect();
+            if !changed.is_empty() {
                 self.seen = content;
-                return;
+                return changed;
             }
         }
     }
@@ -112,8 +70,12 @@ impl Watch {
 async fn look(files: &[PathBuf]) -> Vec<Content> {
     let files = files.to_vec();
     // A file system may be far away.
-    let looking = spawn_blocking(move || files.iter().map(|file| digest(file).ok()).collect());
-    looking.await.unwrap_or_default()
+    spawn_blocking(move || look_now(&files)).await.unwrap_or_default()
+}
+
+/// The same, in this thread.
+pub(super) fn look_now(files: &[PathBuf]) -> Vec<Content> {
+    files.iter().map(|file| digest(file).ok()).collect()
 }
 
 fn digest(path: &Path) -> io::Result<[u8; 32]> {
@@ -143,31 +105,25 @@ mod tests {
 
     struct Followed {
         folder: tempfile::TempDir,
-        counters: Counters,
-        /// What was read, one for each time.
-        read: Arc<Mutex<Vec<String>>>,
+        /// Which files had changed, each time.
+        changed: Arc<Mutex<Vec<Vec<PathBuf>>>>,
     }
 
-    /// Follows the file `list`, which names the other files to watch and is bad when it is empty.
-    async fn follow(list: &str) -> Followed {
+    /// Follows these files.
+    async fn follow(names: &[&str]) -> Followed {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("list"), list).expect("written");
-        let counter = |name| IntCounter::new(name, "Rereadings.").expect("a counter");
-        let counters = Counters { ok: counter("ok"), refused: counter("refused") };
-        let read = Arc::<Mutex<Vec<String>>>::default();
-        let (path, told) = (folder.path().to_owned(), read.clone());
-        let reread = move || {
-            let list = fs::read_to_string(path.join("list")).unwrap_or_default();
-            let files = ["list"].into_iter().chain(list.split_whitespace());
-            let files: Vec<_> = files.map(|name| path.join(name)).collect();
-            told.lock().expect("no panic").push(list.clone());
-            let outcome = if list.is_empty() { Err("empty".to_owned()) } else { Ok(()) };
-            Reread { files, outcome }
-        };
-        let watch = Watch::new(reread().files).await;
-        read.lock().expect("no panic").clear();
-        tokio::spawn(watch.follow("a list", counters.clone(), reread));
-        Followed { folder, counters, read }
+        let changed = Arc::<Mutex<Vec<_>>>::default();
+        let told = changed.clone();
+        fs::write(folder.path().join("list"), "a").expect("written");
+        let files = names.iter().map(|name| folder.path().join(name)).collect();
+        let mut watch = Watch::new(files).await;
+        tokio::spawn(async move {
+            loop {
+                let changed = watch.changed().await;
+                told.lock().expect("no panic").push(changed);
+            }
+        });
+        Followed { folder, changed }
     }
 
     impl Followed {
@@ -180,46 +136,34 @@ mod tests {
             sleep(INTERVAL * intervals).await;
         }
 
-        fn counted(&self) -> (u64, u64) {
-            (self.counters.ok.get(), self.counters.refused.get())
+        /// The names of those that had changed, each time.
+        fn changed(&self) -> Vec<Vec<String>> {
+            let changed = self.changed.lock().expect("no panic");
+            let name = |file: &PathBuf| {
+                file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            };
+            changed.iter().map(|files| files.iter().map(name).collect()).collect()
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_is_taken_over_once_and_a_bad_one_is_refused_once() {
-        let followed = follow("a").await;
+    async fn a_change_is_told_once_and_with_the_files_that_it_is_in() {
+        let followed = follow(&["list", "other", "third"]).await;
         followed.pass(3).await;
-        assert_eq!(followed.counted(), (0, 0), "nothing has changed");
-        followed.put("list", "a ");
+        assert!(followed.changed().is_empty(), "nothing has changed");
+        followed.put("list", "b");
+        followed.put("third", "b");
         followed.pass(3).await;
-        assert_eq!(followed.counted(), (1, 0));
-        followed.put("list", "");
-        followed.pass(3).await;
-        assert_eq!(followed.counted(), (1, 1));
+        assert_eq!(followed.changed(), [["list", "third"]]);
         // The same content once more, as when a volume is mounted anew.
-        followed.put("list", "");
-        followed.pass(3).await;
-        assert_eq!(followed.counted(), (1, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn files_that_are_named_anew_are_watched_from_then_on() {
-        let followed = follow("a").await;
-        followed.put("b", "1");
-        followed.pass(3).await;
-        assert_eq!(followed.counted(), (0, 0), "nobody has named it yet");
         followed.put("list", "b");
         followed.pass(3).await;
-        assert_eq!(followed.counted(), (1, 0));
-        assert_eq!(*followed.read.lock().expect("no panic"), ["b", "b"]);
-        followed.put("b", "2");
-        followed.pass(3).await;
-        assert_eq!(followed.counted(), (2, 0));
+        assert_eq!(followed.changed().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn links_that_lead_elsewhere_and_files_that_go_are_changes() {
-        let followed = follow("mounted").await;
+        let followed = follow(&["mounted"]).await;
         followed.put("one", "1");
         followed.put("two", "2");
         let link = |to: &str| {
@@ -231,20 +175,32 @@ mod tests {
         followed.pass(3).await;
         link("two");
         followed.pass(3).await;
-        assert_eq!(followed.counted(), (2, 0));
+        assert_eq!(followed.changed().len(), 2);
         fs::remove_file(followed.folder.path().join("mounted")).expect("removed");
         followed.pass(3).await;
-        assert_eq!(followed.counted(), (3, 0));
+        assert_eq!(followed.changed().len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_still_being_written_is_waited_for() {
-        let followed = follow("a").await;
+        let followed = follow(&["list"]).await;
         for step in 0..30 {
             followed.put("list", &format!("a {step}"));
             sleep(SETTLING / 2).await;
         }
         followed.pass(3).await;
-        assert_eq!(followed.counted(), (1, 0), "{:?}", followed.read);
+        assert_eq!(followed.changed().len(), 1, "{:?}", followed.changed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_about_to_be_read_is_no_change_any_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("list");
+        fs::write(&file, "a").expect("written");
+        let mut watch = Watch::new(vec![file.clone()]).await;
+        fs::write(&file, "b").expect("written");
+        watch.take_note().await;
+        let waited = tokio::time::timeout(3 * INTERVAL, watch.changed()).await;
+        assert!(waited.is_err(), "it has been read");
     }
 }

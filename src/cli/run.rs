@@ -4,10 +4,10 @@ use std::io;
 
 use tracing::{info, warn};
 
-use crate::app::{self, Gateway};
+use crate::app::{self, Gateway, Reader};
 use crate::config::parse;
 use crate::secret::live::Hold;
-use crate::signal::Shutdown;
+use crate::signal::{Hangup, Shutdown};
 
 use super::{Arguments, ConfigFile, Failure, block_on, core_dumps, environment};
 
@@ -24,9 +24,24 @@ pub(super) fn run(
     }
     block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
-        let gateway = app::start(config).await.map_err(Failure::failed)?;
+        // As early as the others: until then it ends the process.
+        let mut hangup = Hangup::install().map_err(Failure::failed)?;
+        let path = file.config.clone();
+        let again: Reader = Box::new(move || parse::read(&path, environment()));
+        let gateway = app::start_from(config, Some(again)).await.map_err(Failure::failed)?;
         *hold = None;
-        until_signal(gateway, &mut shutdown).await
+        let reloads = gateway.reloads();
+        let reload = async {
+            loop {
+                hangup.recv().await;
+                info!("reading the config again, for SIGHUP");
+                reloads.ask_soon();
+            }
+        };
+        tokio::select! {
+            ended = until_signal(gateway, &mut shutdown) => ended,
+            () = reload => Ok(()),
+        }
     })
 }
 

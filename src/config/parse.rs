@@ -9,7 +9,7 @@ mod tls;
 mod upstream;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::browsers::{BadHost, Hosts};
@@ -36,16 +36,39 @@ pub fn file(
     path: &Path,
     vars: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, Report> {
-    let (mut document, mut report) = open(path, Document::parse)?;
-    report = report.into_result().err().unwrap_or_default();
+    read(path, vars).map(|(config, _)| config).map_err(|unread| unread.report)
+}
+
+/// Why there is no config.
+#[derive(Debug)]
+pub struct Unread {
+    pub report: Report,
+    /// What was read for it, or should have been: another content of these may mend it.
+    pub files: Vec<PathBuf>,
+}
+
+/// The same as [`file`], with the document, for mistakes that show only later.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn read(
+    path: &Path,
+    vars: impl IntoIterator<Item = (String, String)>,
+) -> Result<(Config, Document), Unread> {
+    let itself = || vec![path.to_owned()];
+    let opened = open(path, Document::parse);
+    let (mut document, mut report) = opened.map_err(|report| Unread { report, files: itself() })?;
     if !report.is_empty() {
-        return Err(report);
+        return Err(Unread { report, files: itself() });
     }
     document.overlay(PREFIX, vars);
-    let config = config(&document, folder_of(path), &mut report);
+    let mut parser = Parser::new(&document, folder_of(path), &mut report);
+    parser.files = itself();
+    let config = document.read(parser.report).and_then(|raw| parser.config(raw));
+    let files = std::mem::take(&mut parser.files);
     match config {
-        Some(config) if report.is_empty() => Ok(config),
-        _ => Err(report),
+        Some(config) if report.is_empty() => Ok((Config { files, ..config }, document)),
+        _ => Err(Unread { report, files }),
     }
 }
 
@@ -61,9 +84,7 @@ pub fn admin_of(
     let (mut document, mut report) = open(path, Document::parse)?;
     document.overlay(PREFIX, vars);
     let raw: Option<RawConfig> = document.read(&mut report);
-    let folder = folder_of(path);
-    let mut parser =
-        Parser { document: &document, folder, report: &mut report, warnings: Vec::new() };
+    let mut parser = Parser::new(&document, folder_of(path), &mut report);
     let admin = raw.map(|raw| parser.admin(&raw.admin));
     match admin {
         Some(admin) if report.is_empty() => Ok(admin),
@@ -75,8 +96,10 @@ pub fn admin_of(
 /// the report there is one.
 pub fn config(document: &Document, folder: &Path, report: &mut Report) -> Option<Config> {
     let raw: RawConfig = document.read(report)?;
-    let mut parser = Parser { document, folder, report, warnings: Vec::new() };
+    let mut parser = Parser::new(document, folder, report);
     let config = parser.config(raw);
+    let files = std::mem::take(&mut parser.files);
+    let config = config.map(|config| Config { files, ..config });
     config.filter(|_| report.is_empty())
 }
 
@@ -136,6 +159,14 @@ struct Parser<'a> {
     folder: &'a Path,
     report: &'a mut Report,
     warnings: Vec<String>,
+    /// What is read.
+    files: Vec<PathBuf>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(document: &'a Document, folder: &'a Path, report: &'a mut Report) -> Self {
+        Self { document, folder, report, warnings: Vec::new(), files: Vec::new() }
+    }
 }
 
 impl Parser<'_> {
@@ -193,6 +224,7 @@ impl Parser<'_> {
             grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
             upstreams,
             core_dumps,
+            files: Vec::new(),
             warnings: std::mem::take(&mut self.warnings),
         })
     }
@@ -299,6 +331,9 @@ impl Parser<'_> {
         source: &SecretSource,
         make: fn(&str) -> Secret,
     ) -> Option<Secret> {
+        if let SecretSource::File(file) = source {
+            self.files.push(self.folder.join(file));
+        }
         match source.resolve(self.folder, |name| std::env::var_os(name), make) {
             Ok(found) => {
                 if let Some(file) = found.readable_by_others {

@@ -6,14 +6,13 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 
-use super::Limits;
+use super::LiveLimits;
 use super::answer::{Framing, Unfit, write_head};
 use super::body::{CallerBody, Http1Body};
 use super::fault::Fault;
@@ -76,7 +75,7 @@ enum After {
 
 impl Connection {
     /// `counted` lives as long as the connection, be it as a tunnel.
-    pub fn new(stream: CallerStream, limits: Arc<Limits>, counted: Option<Held>) -> Self {
+    pub fn new(stream: CallerStream, limits: LiveLimits, counted: Option<Held>) -> Self {
         Self { link: Link::new(stream, limits, counted) }
     }
 

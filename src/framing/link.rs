@@ -7,7 +7,6 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::Limits;
+use super::LiveLimits;
 use super::clock::Clock;
 use super::head::HeadScan;
 use super::output::Output;
@@ -38,7 +37,7 @@ pub(super) struct Link {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) stream: CallerStream,
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: LiveLimits,
     /// Read, and not used yet.
     pub(super) ahead: BytesMut,
     /// Of a head that has not ended, as far as it was judged.
@@ -72,11 +71,7 @@ pub(super) struct State {
 }
 
 impl Link {
-    pub(super) fn new(
-        stream: CallerStream,
-        limits: Arc<Limits>,
-        counted: Option<Held>,
-    ) -> Rc<Self> {
+    pub(super) fn new(stream: CallerStream, limits: LiveLimits, counted: Option<Held>) -> Rc<Self> {
         let state = RefCell::new(State {
             stream,
             limits,
@@ -183,7 +178,7 @@ impl State {
     }
 
     fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.writing.poll(self.limits.idle, cx));
+        ready!(self.writing.poll(self.limits.get().idle, cx));
         let error = io::Error::new(ErrorKind::TimedOut, "the caller does not read");
         Poll::Ready(Err(error))
     }

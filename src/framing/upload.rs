@@ -204,7 +204,7 @@ impl State {
                     }
                     Poll::Ready(Err(error)) => return upload.fail(error),
                     Poll::Pending => {
-                        ready!(self.reading.poll(self.limits.idle, cx));
+                        ready!(self.reading.poll(self.limits.get().idle, cx));
                         return upload.fail(Fault::BodyTime.into_error());
                     }
                 };
@@ -227,12 +227,12 @@ impl State {
                 // In one piece, as it came.
                 let data = self.ahead.split_to(there);
                 let mut at = 0;
-                let _ = upload.decoder.decode(&data, &mut at, self.limits.most());
+                let _ = upload.decoder.decode(&data, &mut at, self.limits.get().most());
                 data.freeze()
             }
             None => {
                 let mut data = BytesMut::new();
-                let done = upload.decode(&self.ahead, self.limits.most(), &mut data);
+                let done = upload.decode(&self.ahead, self.limits.get().most(), &mut data);
                 drop(self.ahead.split_to(done));
                 data.freeze()
             }
@@ -249,7 +249,7 @@ impl State {
         upload: &mut Upload,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Bytes>>> {
-        let most = self.limits.most();
+        let most = self.limits.get().most();
         if let Some(left) = upload.is_large() {
             let room = &mut upload.room;
             if room.capacity() - room.len() < LARGE_READ.min(left) {

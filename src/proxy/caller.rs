@@ -4,20 +4,21 @@ mod http1;
 mod http2;
 mod seats;
 
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use prometheus::IntGauge;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::causes::causes;
 use crate::causes::network::is_timeout;
 use crate::drain::{Drain, Hold};
-use crate::framing::{self, Broken, CallerStream, Connection, Fault, Tunnel};
+use crate::framing::{self, Broken, CallerStream, Connection, Fault, LiveLimits, Tunnel};
 use crate::telemetry::metrics::{Held, Limit};
 
 use super::Proxy;
@@ -29,25 +30,30 @@ use seats::Seat;
 pub use seats::Seats;
 
 /// What all callers may do together, and each of them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Limits {
     /// Connections at one time, to all workers.
-    pub connections: usize,
-    pub request: Arc<framing::Limits>,
+    pub connections: Cell<usize>,
+    pub request: LiveLimits,
     /// Counts the connections.
     pub gauge: IntGauge,
 }
 
 /// What the connections of one socket have in common.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Context {
-    pub entrance: Entrance,
+    /// Where their next requests go: another place after a reload.
+    pub entrance: Cell<Entrance>,
     pub proxy: Proxy,
-    pub limits: Limits,
-    /// Spoken by those that come by TCP.
-    pub tls: Option<Rc<Terminator>>,
+    pub limits: Rc<Limits>,
+    /// Spoken by those that come by TCP from now on.
+    pub tls: Rc<RefCell<Option<Rc<Terminator>>>>,
     /// Of all connections of the worker.
     pub seats: Rc<Seats>,
+    /// The socket, as the seats of its connections name it.
+    pub socket: u64,
+    /// The socket is given up, and so are its connections when what they asked for is answered.
+    pub closed: CancellationToken,
     pub drain: Drain,
 }
 
@@ -101,12 +107,17 @@ pub fn serve_tls(
 
 /// A connection whose caller is refused, whatever it sends.
 fn refused(stream: CallerStream) -> Connection {
-    Connection::new(stream, Arc::new(framing::Limits::of_refusal()), None)
+    Connection::new(stream, framing::Limits::of_refusal().into(), None)
 }
 
 impl Caller {
     fn new(peer: Peer, context: Rc<Context>) -> Self {
-        Self { peer, seat: context.seats.take(), _hold: context.drain.hold(), context }
+        Self {
+            peer,
+            seat: context.seats.take(context.socket),
+            _hold: context.drain.hold(),
+            context,
+        }
     }
 
     fn connection(&self, stream: CallerStream, counted: Held) -> Connection {
@@ -124,7 +135,7 @@ impl Caller {
         let Context { drain, limits, .. } = &*self.context;
         let Peer::Tcp(address) = self.peer else { return None };
         let accepted = tokio::select! {
-            accepted = tls.accept(stream, address, limits.request.head) => accepted,
+            accepted = tls.accept(stream, address, limits.request.get().head) => accepted,
             () = drain.stopped() => return None,
             () = self.seat.must_leave() => return None,
         };
@@ -185,13 +196,23 @@ impl Caller {
 }
 
 impl Context {
+    pub(super) fn terminator(&self) -> Option<Rc<Terminator>> {
+        self.tls.borrow().clone()
+    }
+
+    /// Gives up the socket. What it has accepted is answered.
+    pub fn close(&self) {
+        self.closed.cancel();
+        self.seats.close_those_by(self.socket);
+    }
+
     /// A place for one more connection. `None`: all are taken, and nobody can make room. Only those who
     /// are served count, or callers that come again and again while they are refused would keep each
     /// other out for ever.
     fn enter(&self) -> Option<Held> {
-        let Limits { connections, gauge, .. } = &self.limits;
+        let Limits { connections, gauge, .. } = &*self.limits;
         let counted = Held::new(gauge);
-        let over = usize::try_from(gauge.get() - *connections as i64).unwrap_or(0);
+        let over = usize::try_from(gauge.get() - connections.get() as i64).unwrap_or(0);
         if over > 0 {
             if !self.seats.make_room(over) {
                 return None;
@@ -211,9 +232,6 @@ impl Context {
 
     /// Counts a caller that met a limit without a request.
     fn reached(&self, limit: Limit) {
-        let Proxy { routes, metrics, .. } = &self.proxy;
-        let route = routes.at(self.entrance);
-        let limits = route.map_or(metrics.unrouted_limits(), |r| &r.settings.metrics.limits);
-        limits.reached(limit);
+        self.proxy.reached(self.entrance.get(), limit);
     }
 }

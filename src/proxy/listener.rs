@@ -35,15 +35,15 @@ impl Socket {
     }
 }
 
-/// Serves one socket on this worker until the drain begins; what was accepted before is served
-/// until its answers have ended, or the drain has.
-pub async fn serve(socket: Socket, context: Context) {
+/// Serves one socket on this worker until it is closed or the drain begins; what was accepted before is
+/// served until its answers have ended, or the drain has.
+pub async fn serve(socket: Socket, context: Rc<Context>) {
     if let Err(error) = serve_or_fail(socket, context).await {
         tracing::error!(%error, "a socket cannot be served");
     }
 }
 
-async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
+async fn serve_or_fail(socket: Socket, context: Rc<Context>) -> io::Result<()> {
     match socket {
         Socket::Tcp(socket) => {
             SockRef::from(&socket).listen(BACKLOG)?;
@@ -57,7 +57,7 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
                 let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
                 Ok((stream, address))
             };
-            let serve = |(stream, address), context: Rc<Context>| match context.tls.clone() {
+            let serve = |(stream, address), context: Rc<Context>| match context.terminator() {
                 None => {
                     let stream = CallerStream::Tcp(stream);
                     caller::serve(stream, Peer::Tcp(address), context);
@@ -82,13 +82,13 @@ async fn serve_or_fail(socket: Socket, context: Context) -> io::Result<()> {
 async fn accept_all<A>(
     accept: impl AsyncFn() -> io::Result<A>,
     serve: impl Fn(A, Rc<Context>),
-    context: Context,
+    context: Rc<Context>,
 ) {
-    let context = Rc::new(context);
     loop {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
             () = context.drain.stopped() => return,
+            () = context.closed.cancelled() => return,
         };
         match accepted {
             Ok(accepted) => {

@@ -73,12 +73,14 @@ pub enum Entrance {
     Upstream(usize),
     /// At the one address of all upstreams.
     Gateway,
+    /// By a connection that has outlived its upstream.
+    Gone,
 }
 
 /// All upstreams of a worker.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Routes {
-    routes: Rc<[Rc<Route>]>,
+    routes: Vec<Rc<Route>>,
 }
 
 /// A route, and the target as the vendor is to see it, before anything is injected.
@@ -97,7 +99,7 @@ impl Routes {
     pub fn at(&self, entrance: Entrance) -> Option<&Rc<Route>> {
         match entrance {
             Entrance::Upstream(index) => self.routes.get(index),
-            Entrance::Gateway => None,
+            Entrance::Gateway | Entrance::Gone => None,
         }
     }
 
@@ -141,6 +143,9 @@ impl Routes {
             (Entrance::Gateway, None) => {
                 let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
                 self.by_host_or_prefix(host.unwrap_or_default(), target)?
+            }
+            (Entrance::Gone, _) => {
+                return Err(ProxyError::NoRoute("this upstream has been removed".to_owned()));
             }
             // It may also name the gateway, as some clients do with every target.
             (Entrance::Gateway, Some(host)) => {

@@ -11,6 +11,7 @@ mod guard;
 mod held;
 mod limits;
 mod process;
+mod reloads;
 mod requests;
 mod store;
 mod token;
@@ -28,6 +29,7 @@ pub use callers::{Handshake, HandshakeMetrics};
 pub use clients::ClientRequests;
 pub use held::Held;
 pub use limits::{Limit, Limits};
+pub use reloads::{ReloadMetrics, Reread};
 pub use requests::Requests;
 pub use store::StoreMetrics;
 pub use token::TokenMetrics;
@@ -62,7 +64,7 @@ pub struct Metrics {
     limits: IntCounterVec,
     callers: CallerFamilies,
     clients: ClientMetrics,
-    reloads: IntCounterVec,
+    reloads: ReloadMetrics,
     store: StoreMetrics,
     lock_wait: GaugeVec,
     /// Requests that reached no upstream: `upstream=""`.
@@ -163,11 +165,7 @@ impl Metrics {
             )?,
             callers: CallerFamilies::new()?,
             clients: ClientMetrics::new()?,
-            reloads: counter(
-                "tokenward_config_reloads_total",
-                "Files that changed and were read again.",
-                &["outcome"],
-            )?,
+            reloads: ReloadMetrics::new()?,
             store: StoreMetrics::new()?,
             lock_wait: GaugeVec::new(
                 Opts::new(
@@ -187,7 +185,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 23] = [
+        let families: [Box<dyn Collector>; 22] = [
             Box::new(self.workers.requests.clone()),
             Box::new(self.workers.duration.clone()),
             Box::new(self.workers.upstream_duration.clone()),
@@ -209,11 +207,11 @@ impl Metrics {
             Box::new(self.malformed.clone()),
             Box::new(self.limits.clone()),
             Box::new(self.workers.connections.clone()),
-            Box::new(self.reloads.clone()),
             Box::new(self.lock_wait.clone()),
         ];
         let more = self.clients.families().into_iter().chain(self.guard.families());
         let more = more.chain(self.store.families()).chain(self.callers.families());
+        let more = more.chain(self.reloads.families());
         for family in families.into_iter().chain(more) {
             self.registry.register(family)?;
         }
@@ -297,19 +295,33 @@ impl Metrics {
         self.callers.handshakes()
     }
 
-    /// Counts files that changed: `ok` or `refused`.
-    pub fn config_reloads(&self, outcome: &str) -> IntCounter {
-        self.reloads.with_label_values(&[outcome])
+    /// The handles of reloads.
+    pub fn reloads(&self) -> ReloadMetrics {
+        self.reloads.clone()
+    }
+
+    /// An upstream was removed. What was counted stays, and what stands for now goes.
+    pub fn forget(&self, upstream: &str, workers: usize) {
+        let of = [upstream];
+        for family in [
+            &self.in_flight,
+            &self.generation,
+            &self.expiry,
+            &self.ready,
+            &self.needs_person,
+            &self.last_success,
+            &self.budget_remaining,
+        ] {
+            // One without a cap on its refreshes has no such gauge.
+            let _ = family.remove_label_values(&of);
+        }
+        let _ = self.lock_wait.remove_label_values(&of);
+        self.workers.forget(upstream, workers);
     }
 
     /// The handles of one client, at upstreams of these names in their order.
     pub fn requests_of_client(&self, client: &str, upstreams: &[String]) -> ClientRequests {
         self.clients.requests_of(client, upstreams)
-    }
-
-    /// Counts readings of a changed list of clients; `outcome` is `ok` or `refused`.
-    pub fn clients_reloads(&self, outcome: &str) -> IntCounter {
-        self.clients.reloads(outcome)
     }
 
     /// The handles of the token store.

@@ -9,7 +9,7 @@ use crate::clock::{self, rfc3339};
 use super::Reason;
 
 /// The caps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Calls in the vendor's natural day; 0: no cap.
     pub per_day: u32,

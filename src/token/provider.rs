@@ -2,6 +2,7 @@
 
 mod way;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -34,7 +35,7 @@ pub struct Config {
     pub credentials: Values,
     /// The longest that a call may take.
     pub timeout: Duration,
-    pub tls: std::sync::Arc<rustls::ClientConfig>,
+    pub tls: Arc<rustls::ClientConfig>,
 }
 
 /// One vendor's token endpoint.
@@ -67,6 +68,29 @@ pub struct SetupError {
     base_url: String,
     #[source]
     source: reqwest::Error,
+}
+
+impl Config {
+    /// Whether a provider of the other would do the same.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let Self {
+            base_url,
+            host,
+            port,
+            connect_timeout,
+            refresh,
+            mint,
+            answer,
+            credentials,
+            timeout,
+            tls,
+        } = self;
+        (base_url, host, port) == (&other.base_url, &other.host, &other.port)
+            && (connect_timeout, timeout) == (&other.connect_timeout, &other.timeout)
+            && (refresh, mint, answer) == (&other.refresh, &other.mint, &other.answer)
+            && credentials == &other.credentials
+            && Arc::ptr_eq(tls, &other.tls)
+    }
 }
 
 impl Provider {

@@ -7,6 +7,7 @@ mod failure;
 mod follow;
 mod lease;
 mod once;
+mod order;
 mod report;
 mod shifts;
 #[cfg(test)]
@@ -39,10 +40,12 @@ use super::{LastRefresh, NoToken, Outcome, Reason, Status, Tokens};
 pub use demand::Demand;
 use failure::Failure;
 use lease::LeaseWatch;
+use order::Order;
+pub use order::Remote;
 use shifts::reached;
 
 /// What the refresher of one upstream must know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The upstream's name: its label.
     pub upstream: String,
@@ -73,6 +76,7 @@ pub struct Refresher<E, S> {
     store: Arc<S>,
     cache: Arc<Cache>,
     demands: mpsc::Receiver<Demand>,
+    orders: mpsc::Receiver<Order<E>>,
     status: watch::Sender<Status>,
     part: Part,
     metrics: TokenMetrics,
@@ -100,6 +104,8 @@ pub struct Refresher<E, S> {
     /// The life of the token that was published last, and its end.
     published: Option<(Life, BootTime)>,
     clocks: Watch,
+    /// Another speaks for the upstream, or nobody does.
+    is_retired: bool,
 }
 
 // === impl Refresher ===
@@ -118,15 +124,9 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let cache = Arc::new(Cache::default());
         let tokens =
             Tokens { cache: cache.clone(), demands: sender, status: statuses, wait: config.wait };
-        let rules = Rules {
-            upstream: config.upstream.clone(),
-            holder: config.holder.clone(),
-            can_refresh: endpoint.can_refresh(),
-            can_mint: endpoint.can_mint(),
-            seed: config.seed.clone(),
-            limits: config.limits,
-            vendor_interval: config.vendor_interval,
-        };
+        let rules = config.rules(&endpoint);
+        // Nobody gives any before there is a remote.
+        let (_, orders) = mpsc::channel(1);
         let now = Instant::now();
         let refresher = Self {
             lease: LeaseWatch::new(config.lease),
@@ -136,6 +136,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             store,
             cache,
             demands,
+            orders,
             status,
             part,
             metrics,
@@ -152,6 +153,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             over_at: None,
             published: None,
             clocks: Watch::new(),
+            is_retired: false,
         };
         (refresher, tokens)
     }
@@ -167,6 +169,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                Some(order) = self.orders.recv() => match order {
+                    Order::Change(change) => self.change(*change).await,
+                    Order::Retire => {
+                        self.serve_the_last(stop.as_mut()).await;
+                        break;
+                    }
+                },
                 shift = self.clocks.shift() => self.shifted(shift).await,
                 () = self.renew_at.reached() => self.renew_when_due().await,
                 () = reached(self.over_at) => self.tell_end(),

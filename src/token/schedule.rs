@@ -6,7 +6,7 @@ use super::Reason;
 use super::page::Life;
 
 /// What the operator and the vendor say about timing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// How long before the end a token is renewed; never more than a fifth of its life.
     pub margin: Duration,

@@ -24,6 +24,11 @@ impl Listen {
             Listen::Unix(_) => true,
         }
     }
+
+    /// Whether the system chooses the port.
+    pub fn is_any_port(&self) -> bool {
+        matches!(self, Listen::Tcp(address) if address.port() == 0)
+    }
 }
 
 impl FromStr for Listen {

@@ -11,7 +11,7 @@
 
 mod http2;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ struct Inner<B: 'static> {
 #[derive(Debug)]
 struct Shelf {
     config: Config,
+    /// How long a connection may lie unused: no time at all once others have taken this one's place.
+    longest_idle: Cell<Duration>,
     idle: RefCell<Vec<Idle>>,
     active_gauge: IntGauge,
     idle_gauge: IntGauge,
@@ -129,8 +131,9 @@ where
             let gauges = (active_gauge.clone(), idle_gauge.clone());
             http2::Pool::new(connector.clone(), config.clone(), http2, gauges)
         });
-        let idle = RefCell::default();
-        let shelf = Rc::new(Shelf { config, idle, active_gauge, idle_gauge });
+        let (idle, longest_idle) = (RefCell::default(), Cell::new(config.idle));
+        let shelf = Shelf { config, longest_idle, idle, active_gauge, idle_gauge };
+        let shelf = Rc::new(shelf);
         Self(Rc::new(Inner { connector, http2, shelf }))
     }
 
@@ -209,6 +212,13 @@ where
         self.0.http2.iter().for_each(|http2| http2.sweep());
     }
 
+    /// Another pool has taken this one's place: what its requests are done with is closed.
+    pub fn retire(&self) {
+        self.0.shelf.longest_idle.set(Duration::ZERO);
+        self.0.http2.iter().for_each(|http2| http2.retire());
+        self.sweep();
+    }
+
     /// The pool for this request, unless it must go over HTTP/1.1: it wants to change the protocol,
     /// or the peer has chosen so.
     fn http2_for(&self, head: &RequestHead<'_>) -> Option<&Rc<http2::Pool<B>>> {
@@ -248,7 +258,8 @@ impl Shelf {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, since, .. }) = idle.pop() {
             let rested = now - since;
-            if rested < self.config.idle && connection.is_quiet(rested >= self.config.fresh) {
+            if rested < self.longest_idle.get() && connection.is_quiet(rested >= self.config.fresh)
+            {
                 return Some(self.lend(connection));
             }
             connection.part();
@@ -262,7 +273,7 @@ impl Shelf {
 
     fn give_back(&self, connection: Connection) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.config.most_idle {
+        if idle.len() < self.config.most_idle && !self.longest_idle.get().is_zero() {
             let counted = Held::new(&self.idle_gauge);
             idle.push(Idle { connection, since: Instant::now(), _counted: counted });
         } else {
@@ -273,7 +284,7 @@ impl Shelf {
     fn sweep(&self) {
         let now = Instant::now();
         let has_gone = |idle: &mut Idle| {
-            now - idle.since >= self.config.idle || !idle.connection.is_quiet(false)
+            now - idle.since >= self.longest_idle.get() || !idle.connection.is_quiet(false)
         };
         let gone = self.idle.borrow_mut().extract_if(.., has_gone).collect::<Vec<_>>();
         gone.into_iter().for_each(|idle| idle.connection.part());

@@ -15,13 +15,20 @@ use serde::Deserialize;
 use crate::pem::{Named, PemError};
 
 /// The files that the operator names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Certificates that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Ours, for a vendor that wants to see one: the chain and its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
     pub min_version: Version,
+}
+
+impl Config {
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = self.client_cert.iter().flat_map(|(chain, key)| [chain, key]);
+        self.ca_file.iter().chain(own).cloned().collect()
+    }
 }
 
 /// The oldest version that is spoken.

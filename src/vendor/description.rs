@@ -54,7 +54,7 @@ pub struct Description {
 }
 
 /// One call of the vendor's token endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     pub method: Method,
     /// Appended to the base URL.
@@ -73,7 +73,7 @@ pub enum Encoding {
 }
 
 /// How to read what a token endpoint answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerShape {
     /// The member that tells success, and the values (as text) that mean it. Without it, an answer
     /// with an access token is a success.

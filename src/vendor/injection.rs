@@ -11,7 +11,7 @@ use crate::secret::{Buffer, Secret};
 use super::template::{Missing, Template, Values};
 
 /// One thing that a vendor wants to see in each request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inject {
     pub place: Place,
     pub value: Template,

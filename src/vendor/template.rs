@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::secret::Secret;
 
 /// A parsed template. Braces are written `{{` and `}}`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
 }

@@ -38,6 +38,7 @@ impl Parser<'_> {
         match clients {
             Ok(clients) => Some(ClientsConfig { file, clients, files }),
             Err(report) => {
+                self.files.extend(files);
                 self.report.merge(report);
                 None
             }

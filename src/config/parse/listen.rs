@@ -145,6 +145,7 @@ impl Parser<'_> {
         match config.read() {
             Ok(_) => self.warn_if_others_read(&config.key),
             Err(error) => {
+                self.files.extend(config.files());
                 self.note(&["clients", "tls", error.key()], causes(&error));
             }
         }

@@ -78,6 +78,7 @@ impl Parser<'_> {
             client_cert: in_folder(client_cert).zip(in_folder(client_key)),
             min_version: tls::Version::default(),
         };
+        self.files.extend(config.files());
         if let Err(error) = tls::check(&config) {
             self.note(&["store", "tls", error.key()], causes(&error));
         }

@@ -31,6 +31,7 @@ impl Parser<'_> {
             client_cert: client_cert.zip(client_key),
             min_version: raw.min_version.unwrap_or_default(),
         };
+        self.files.extend(config.files());
         // Files are tried now, so that a wrong one is a mistake of the config and shown in it.
         if let Err(error) = tls::check(&config) {
             self.note(&["upstream", upstream, "tls", error.key()], causes(&error));

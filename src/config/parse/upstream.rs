@@ -141,6 +141,9 @@ impl Parser<'_> {
             self.report.push(mistake);
             return None;
         }
+        if looks_like_path {
+            self.files.push(file.clone());
+        }
         let source = if looks_like_path { file.display().to_string() } else { named.to_owned() };
         match super::vendor(&source) {
             Ok(description) => Some(description),

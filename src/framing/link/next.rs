@@ -60,7 +60,7 @@ impl State {
                 self.is_within_head = is_within_head;
                 self.reading.stop();
             }
-            let Limits { head, keep_alive, .. } = *self.limits;
+            let Limits { head, keep_alive, .. } = self.limits.get();
             let limit = if is_within_head { head } else { keep_alive };
             ready!(self.reading.poll(limit, cx));
             return Poll::Ready(Ok(match is_within_head {
@@ -73,7 +73,7 @@ impl State {
     /// The head that these bytes begin with, which are the first of it; what follows is kept.
     fn next_of(&mut self, bytes: &[u8]) -> Option<Next> {
         let mut scan = HeadScan::default();
-        let next = match request::read(&mut scan, bytes, &self.limits) {
+        let next = match request::read(&mut scan, bytes, &self.limits.get()) {
             Ok(None) => {
                 self.scan = Some(Box::new(scan));
                 self.ahead.extend_from_slice(bytes);
@@ -104,7 +104,7 @@ impl State {
             }
         }
         let mut scan = self.scan.take().map_or_else(HeadScan::default, |scan| *scan);
-        let next = match request::read(&mut scan, &self.ahead, &self.limits) {
+        let next = match request::read(&mut scan, &self.ahead, &self.limits.get()) {
             Ok(None) => {
                 self.scan = Some(Box::new(scan));
                 return None;

@@ -20,12 +20,12 @@ impl Service for Caller {
 
     fn answer(&self, request: Request<CallerBody>) -> impl Future<Output = Response<ReplyBody>> {
         let Context { entrance, proxy, .. } = &*self.context;
-        proxy.handle(*entrance, &self.peer, request)
+        proxy.handle(entrance.get(), &self.peer, request)
     }
 
     fn refuse(&self, fault: Fault) -> Response<ReplyBody> {
         let Context { entrance, proxy, .. } = &*self.context;
-        proxy.refuse(*entrance, fault)
+        proxy.refuse(entrance.get(), fault)
     }
 
     fn poll_leave(&self, cx: &mut TaskContext<'_>) -> Poll<()> {

@@ -21,19 +21,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
-use crate::framing::{CallerBody, Fault, Limits, Tunnel};
+use crate::framing::{CallerBody, Fault, Limits, LiveLimits, Tunnel};
 use crate::headers::NameSet;
 use crate::proxy::reply::ReplyBody;
 use crate::proxy::vendor_body::ReplyError;
 use crate::telemetry::metrics::Limit;
 
+use super::Caller;
 use super::seats::Busy;
-use super::{Caller, Context};
 
 pub(super) async fn serve(connection: Tunnel, caller: &Caller) -> hyper::Result<()> {
     let Tunnel { stream, counted: _counted } = connection;
     let Caller { peer, seat, context, .. } = caller;
-    let limits = *context.limits.request;
+    let limits = context.limits.request.get();
     let streams = Rc::new(Streams::new());
     let service = {
         let (context, peer, streams) = (context.clone(), peer.clone(), streams.clone());
@@ -41,13 +41,13 @@ pub(super) async fn serve(connection: Tunnel, caller: &Caller) -> hyper::Result<
             let (context, peer) = (context.clone(), peer.clone());
             let stream = Streams::open(&streams, seat.busy());
             async move {
-                let Context { entrance, proxy, .. } = &*context;
-                let answer = match as_http1(&mut request, limits) {
+                let (entrance, proxy) = (context.entrance.get(), &context.proxy);
+                let answer = match as_http1(&mut request, context.limits.request.get()) {
                     Ok(()) => {
                         let request = request.map(CallerBody::Http2);
-                        proxy.handle(*entrance, &peer, request).await
+                        proxy.handle(entrance, &peer, request).await
                     }
-                    Err(fault) => proxy.refuse(*entrance, fault),
+                    Err(fault) => proxy.refuse(entrance, fault),
                 };
                 Ok::<_, Infallible>(answer.map(|body| Answered { body, stream }))
             }
@@ -64,7 +64,7 @@ pub(super) async fn serve(connection: Tunnel, caller: &Caller) -> hyper::Result<
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(TokioIo::new(stream.of_frames()), service);
     let mut connection = pin!(connection);
-    let mut over = pin!(streams.over(limits));
+    let mut over = pin!(streams.over(&context.limits.request));
     let mut is_closing = false;
     let mut unread = pin!(tokio::time::sleep(Duration::MAX));
     let mut must_leave = false;
@@ -95,6 +95,9 @@ pub(super) async fn serve(connection: Tunnel, caller: &Caller) -> hyper::Result<
                 }
             },
             () = context.drain.stopped(), if !is_closing => {
+                connection.as_mut().graceful_shutdown();
+            }
+            () = context.closed.cancelled(), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
             }
             () = seat.must_leave(), if !is_closing => {
@@ -145,10 +148,11 @@ impl Streams {
     }
 
     /// Completes when nothing has moved for too long.
-    async fn over(&self, limits: Limits) -> Over {
-        // What is waited for changes meanwhile: it is looked at often enough for either limit.
-        let pause = limits.keep_alive.min(limits.idle);
+    async fn over(&self, limits: &LiveLimits) -> Over {
         loop {
+            let limits = limits.get();
+            // What is waited for changes meanwhile: it is looked at often enough for either limit.
+            let pause = limits.keep_alive.min(limits.idle);
             let (oldest, is_unused) = self.look();
             let limit = if is_unused { limits.keep_alive } else { limits.idle };
             let now = Instant::now();

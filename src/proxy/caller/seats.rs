@@ -43,17 +43,23 @@ struct Place {
     /// The turn at which it came to wait.
     since: Cell<u64>,
     must_leave: Cell<bool>,
+    /// Whoever has it stays no longer than its answers.
+    is_closing: Cell<bool>,
+    /// By which it came.
+    socket: u64,
     waker: RefCell<Waker>,
 }
 
 impl Seats {
-    pub fn take(self: &Rc<Self>) -> Seat {
+    pub fn take(self: &Rc<Self>, socket: u64) -> Seat {
         let mut taken = self.taken.borrow_mut();
         let place = Rc::new(Place {
             index: Cell::new(taken.len()),
             requests: Cell::new(0),
             since: Cell::new(self.turn()),
             must_leave: Cell::new(false),
+            is_closing: Cell::new(self.are_closing.get()),
+            socket,
             waker: RefCell::new(Waker::noop().clone()),
         });
         taken.push(place.clone());
@@ -89,7 +95,13 @@ impl Seats {
     /// Everybody leaves when what they have asked for is answered.
     pub fn close(&self) {
         self.are_closing.set(true);
-        self.taken.borrow().iter().for_each(|place| place.waker.borrow().wake_by_ref());
+        self.taken.borrow().iter().for_each(|place| place.close());
+    }
+
+    /// The same for those that came by one socket.
+    pub fn close_those_by(&self, socket: u64) {
+        let taken = self.taken.borrow();
+        taken.iter().filter(|place| place.socket == socket).for_each(|place| place.close());
     }
 
     fn turn(&self) -> u64 {
@@ -111,7 +123,7 @@ impl Seat {
 
     /// Ready when somebody else needs the place, or nobody is to stay.
     pub fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll(self.place.must_leave.get() || self.of.are_closing.get(), cx)
+        self.poll(self.place.must_leave.get() || self.place.is_closing.get(), cx)
     }
 
     fn poll(&self, is_ready: bool, cx: &mut Context<'_>) -> Poll<()> {
@@ -120,6 +132,13 @@ impl Seat {
         }
         self.place.waker.borrow_mut().clone_from(cx.waker());
         Poll::Pending
+    }
+}
+
+impl Place {
+    fn close(&self) {
+        self.is_closing.set(true);
+        self.waker.borrow().wake_by_ref();
     }
 }
 
@@ -161,7 +180,7 @@ mod tests {
     fn p27_who_has_waited_longest_makes_room() {
         let all = Rc::new(Seats::default());
         assert!(!all.make_room(1), "nobody is there");
-        let mut seats: Vec<_> = (0..4).map(|_| all.take()).collect();
+        let mut seats: Vec<_> = (0..4).map(|_| all.take(0)).collect();
         // The first has asked since; the second is being answered; the last has gone.
         drop(seats[0].busy());
         let busy = seats[1].busy();
@@ -181,9 +200,22 @@ mod tests {
     }
 
     #[test]
+    fn p30_those_by_a_socket_that_goes_leave_and_no_others() {
+        let all = Rc::new(Seats::default());
+        let seats: Vec<_> = (0..4).map(|socket| all.take(socket % 2)).collect();
+        all.close_those_by(1);
+        let leaving =
+            |seat: &Seat| seat.poll_leave(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert_eq!(seats.iter().map(leaving).collect::<Vec<_>>(), [false, true, false, true]);
+        // At the end of all, whoever comes still leaves at once too.
+        all.close();
+        assert!(seats.iter().chain([&all.take(2)]).all(leaving));
+    }
+
+    #[test]
     fn p27_of_many_an_eighth_makes_room_at_once() {
         let all = Rc::new(Seats::default());
-        let mut seats: Vec<_> = (0..80).map(|_| all.take()).collect();
+        let mut seats: Vec<_> = (0..80).map(|_| all.take(0)).collect();
         assert!(all.make_room(1));
         assert_eq!(leaving(&seats), (0..10).collect::<Vec<_>>());
         // Whoever goes leaves the others where they are.
@@ -195,7 +227,7 @@ mod tests {
     #[test]
     fn p27_no_more_leave_at_one_time_than_there_is_slack_for() {
         let all = Rc::new(Seats::default());
-        let seats: Vec<_> = (0..4000).map(|_| all.take()).collect();
+        let seats: Vec<_> = (0..4000).map(|_| all.take(0)).collect();
         assert!(all.make_room(1));
         assert_eq!(leaving(&seats).len(), MOST_LEAVING);
         assert!(all.make_room(MOST_LEAVING));

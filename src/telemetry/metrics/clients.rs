@@ -10,7 +10,6 @@ use prometheus::{IntCounter, IntCounterVec, Opts};
 #[derive(Clone, Debug)]
 pub(super) struct ClientMetrics {
     requests: IntCounterVec,
-    reloads: IntCounterVec,
 }
 
 /// `tokenward_client_requests_total` of one client, whose handles are resolved at their first use.
@@ -31,18 +30,11 @@ struct Upstream {
 impl ClientMetrics {
     pub(super) fn new() -> prometheus::Result<Self> {
         let requests = Opts::new("tokenward_client_requests_total", "Requests answered.");
-        let reloads = Opts::new(
-            "tokenward_clients_reloads_total",
-            "How often a changed list of clients was read, and whether it was taken over.",
-        );
-        Ok(Self {
-            requests: IntCounterVec::new(requests, &["client", "upstream", "status"])?,
-            reloads: IntCounterVec::new(reloads, &["outcome"])?,
-        })
+        Ok(Self { requests: IntCounterVec::new(requests, &["client", "upstream", "status"])? })
     }
 
-    pub(super) fn families(&self) -> [Box<dyn Collector>; 2] {
-        [Box::new(self.requests.clone()), Box::new(self.reloads.clone())]
+    pub(super) fn families(&self) -> [Box<dyn Collector>; 1] {
+        [Box::new(self.requests.clone())]
     }
 
     pub(super) fn requests_of(&self, client: &str, upstreams: &[String]) -> ClientRequests {
@@ -53,11 +45,6 @@ impl ClientMetrics {
             client: client.to_owned(),
             upstreams: upstreams.iter().cloned().chain([String::new()]).map(upstream).collect(),
         }
-    }
-
-    /// `outcome` is `ok` or `refused`.
-    pub(super) fn reloads(&self, outcome: &str) -> IntCounter {
-        self.reloads.with_label_values(&[outcome])
     }
 }
 

@@ -80,6 +80,17 @@ impl WorkerFamilies {
     }
 }
 
+impl WorkerFamilies {
+    /// Its connections are no more.
+    pub(super) fn forget(&self, upstream: &str, workers: usize) {
+        for worker in (0..workers).map(|number| number.to_string()) {
+            for state in ["active", "idle"] {
+                let _ = self.connections.remove_label_values(&[upstream, state, &worker]);
+            }
+        }
+    }
+}
+
 /// Sums up what workers have counted each for itself, and takes their numbers out.
 pub(super) fn join(families: &mut [MetricFamily]) {
     for family in families {

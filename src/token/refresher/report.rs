@@ -69,6 +69,9 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
 
     /// Tells status page, metrics and readiness how things stand.
     pub(super) fn report(&self, last: Option<LastRefresh>) {
+        if self.is_retired {
+            return;
+        }
         let none = Ledger::default();
         let ledger = self.known.as_ref().map_or(&none, |page| &page.ledger);
         let budget = self.config.limits.remaining(ledger, clock::wall());

@@ -28,7 +28,7 @@ use object::{Object, key_of};
 use watch::News;
 
 /// Where the Secret is, and who asks for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The API server.
     pub server: BaseUrl,

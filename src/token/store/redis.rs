@@ -29,7 +29,7 @@ use problem::{Problem, Then};
 use script::{Order, Save};
 
 /// Where the server is, and who we are there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub server: Server,
     /// A user of its access control lists; `None`: the default one.

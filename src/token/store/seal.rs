@@ -29,6 +29,15 @@ pub struct Key {
     texts: [Secret; 2],
 }
 
+/// The same bytes.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Key {}
+
 /// Why a text is no key. It says nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAKey {

@@ -10,7 +10,7 @@ mod connection;
 mod request;
 mod upload;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::{Pin, pin};
@@ -57,6 +57,8 @@ pub struct Pings {
 pub(super) struct Pool<B: 'static> {
     connector: Connector,
     config: Config,
+    /// How long a connection may lie unused.
+    longest_idle: Cell<Duration>,
     http2: Http2,
     gauges: Gauges,
     state: RefCell<State<B>>,
@@ -122,7 +124,8 @@ where
             usual: MOST_STREAMS,
         });
         let (gauges, open_as_needed) = (Gauges { active, idle }, Self::open_as_needed);
-        Rc::new(Self { connector, config, http2, gauges, state, open_as_needed })
+        let longest_idle = Cell::new(config.idle);
+        Rc::new(Self { connector, config, longest_idle, http2, gauges, state, open_as_needed })
     }
 
     pub(super) fn speaks_http1(&self) -> bool {
@@ -217,7 +220,7 @@ where
             let mut state = self.state.borrow_mut();
             // Nobody overtakes those who wait already.
             if state.waiting.is_empty()
-                && let Some(connection) = state.least_loaded(self.config.idle)
+                && let Some(connection) = state.least_loaded(self.longest_idle.get())
             {
                 return Ok(Turn::Stream(Stream::new(&connection, self)));
             }
@@ -282,11 +285,16 @@ where
         }
     }
 
+    /// No connection is kept any more.
+    pub(super) fn retire(&self) {
+        self.longest_idle.set(Duration::ZERO);
+    }
+
     /// Closes connections that have lain unused for too long, and looks whether the others have
     /// heard a GOAWAY.
     pub(super) fn sweep(&self) {
         let mut state = self.state.borrow_mut();
-        state.tidy(self.config.idle);
+        state.tidy(self.longest_idle.get());
         state.connections.iter().for_each(|connection| connection.link.wake_driver());
     }
 }
@@ -311,14 +319,14 @@ impl<B> Pool<B> {
         if state.waiting.is_empty() {
             return None;
         }
-        let connection = state.least_loaded(self.config.idle)?;
+        let connection = state.least_loaded(self.longest_idle.get())?;
         let turn = state.waiting.pop_front()?;
         Some((turn, Stream::new(&connection, self)))
     }
 
     /// A connection takes no more streams.
     fn lost_one(self: &Rc<Self>) {
-        self.state.borrow_mut().tidy(self.config.idle);
+        self.state.borrow_mut().tidy(self.longest_idle.get());
         self.hand_out();
     }
 
