@@ -1,10 +1,14 @@
-//! The operator's address: health, readiness, metrics, status, and the two things that can be
-//! asked for: a new token, and the config once more.
+//! The operator's address: health, readiness, metrics, status and the page of it, and the two things
+//! that can be asked for: a new token, and the config once more.
 
+mod answer;
+pub mod history;
+pub mod live;
+mod page;
 mod reload;
 pub mod status;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,17 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
+use serde_json::json as object;
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, warn};
 
 use crate::browsers::{self, Hosts, Pages, Stranger};
@@ -31,6 +32,10 @@ use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
 use crate::token::store::Store;
 
+use answer::{Answer, allow, json, text, whole};
+use history::History;
+use live::Live;
+use page::{Seen, Sight};
 pub use reload::{Asked, NotReloaded, Reloads};
 use status::Upstream;
 
@@ -44,6 +49,8 @@ pub struct Admin {
     /// Replaced as a whole when the config changes.
     pub now: Arc<ArcSwap<Shown>>,
     pub reloads: Reloads,
+    pub history: History,
+    pub live: Live,
 }
 
 /// What the config says of it.
@@ -72,12 +79,18 @@ impl fmt::Debug for Keys {
     }
 }
 
-type Answer = Response<Full<Bytes>>;
-
 /// Serves until the drain has ended: readiness must be red while requests drain, and liveness
 /// green.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
     let mut open = VecDeque::<AbortHandle>::new();
+    // They end with this.
+    let mut beside = JoinSet::new();
+    let keeper = admin.clone();
+    beside.spawn(async move { keeper.history.keep(&keeper.metrics).await });
+    let teller = admin.clone();
+    beside.spawn(
+        async move { teller.live.tell(|| page::now(&teller.sight(&teller.now.load()))).await },
+    );
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -107,7 +120,8 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, drain: Drain) {
                 () = drain.ended() => {}
             }
         });
-        // Answers are given at once: the oldest connection has nothing to ask any more.
+        // Answers are given at once: the oldest connection has nothing to ask any more. Or it is one
+        // of few that listen, whose browsers come again.
         open.retain(|one| !one.is_finished());
         open.push_back(serving.abort_handle());
         if open.len() > MOST_CONNECTIONS {
@@ -133,7 +147,9 @@ impl Admin {
             "/readyz" if reads => self.readyz(),
             "/metrics" if reads => self.metrics(),
             "/status" if reads => self.status(&now),
-            "/" if reads => text(StatusCode::OK, INDEX),
+            "/" if reads => page::answer(&self.sight(&now), self.live.made_by()),
+            "/events" if method == Method::GET => self.events(),
+            "/events" => allow("GET"),
             "/healthz" | "/readyz" | "/metrics" | "/status" | "/" => allow("GET, HEAD"),
             "/-/reload" if method == Method::POST => self.reload().await,
             "/-/reload" => allow("POST"),
@@ -158,20 +174,20 @@ impl Admin {
         let ready = self.readiness.is_ready();
         let parts = self.readiness.parts().into_iter().map(|(name, reason)| {
             let ready = reason.is_none();
-            (name.to_string(), json!({ "ready": ready, "reason": reason }))
+            (name.to_string(), object!({ "ready": ready, "reason": reason }))
         });
-        let body = json!({
+        let body = object!({
             "ready": ready,
             "stopping": self.readiness.is_stopping(),
             "upstreams": parts.collect::<serde_json::Map<_, _>>(),
         });
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        json_answer(status, &body)
+        json(status, &body)
     }
 
     fn metrics(&self) -> Answer {
         match self.metrics.encode() {
-            Ok(body) => answer(StatusCode::OK, "text/plain; version=0.0.4", body),
+            Ok(body) => whole(StatusCode::OK, "text/plain; version=0.0.4", body),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         }
     }
@@ -183,7 +199,7 @@ impl Admin {
             let waits_for = part.map_or(Some("starting"), |(_, reason)| reason.as_deref());
             (upstream.name.clone(), upstream.to_json(waits_for))
         });
-        let body = json!({
+        let body = object!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.elapsed().as_secs(),
             "ready": self.readiness.is_ready(),
@@ -191,12 +207,45 @@ impl Admin {
             "store": status::store(&self.store),
             "upstreams": upstreams.collect::<serde_json::Map<_, _>>(),
         });
-        json_answer(StatusCode::OK, &body)
+        json(StatusCode::OK, &body)
+    }
+
+    /// The page's changes, as they come.
+    fn events(&self) -> Answer {
+        match self.live.listen() {
+            Some(frames) => answer::frames(frames),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_LISTEN),
+        }
+    }
+
+    fn sight(&self, now: &Shown) -> Sight {
+        let totals = self.metrics.totals();
+        let mut waiting: HashMap<_, _> = self.readiness.parts().into_iter().collect();
+        let upstreams = now.upstreams.iter().map(|upstream| {
+            let name = upstream.name.as_str();
+            let now = totals.get(name).copied().unwrap_or_default();
+            Seen {
+                name: upstream.name.clone(),
+                vendor: upstream.vendor.clone(),
+                base_url: upstream.base_url.clone(),
+                waits_for: waiting.remove(name).unwrap_or_else(|| Some("unknown".to_owned())),
+                token: upstream.tokens.status(),
+                in_flight: upstream.in_flight.get(),
+                minutes: self.history.of(name, now),
+            }
+        });
+        Sight {
+            upstreams: upstreams.collect(),
+            stopping: self.readiness.is_stopping(),
+            store: self.store.condition(),
+            sealed_with: self.store.vault().key().map(|key| key.to_string()),
+            up_for: self.started.elapsed(),
+        }
     }
 
     async fn reload(&self) -> Answer {
         match self.reloads.ask().await {
-            Ok(()) => json_answer(StatusCode::OK, &json!({ "outcome": "ok" })),
+            Ok(()) => json(StatusCode::OK, &object!({ "outcome": "ok" })),
             Err(error) => text(error.status(), &format!("{error}\n")),
         }
     }
@@ -210,35 +259,13 @@ async fn refresh(now: &Shown, name: &str) -> Answer {
     };
     match upstream.tokens.refresh_now().await {
         Ok(live) => {
-            json_answer(StatusCode::OK, &json!({ "outcome": "ok", "generation": live.generation }))
+            json(StatusCode::OK, &object!({ "outcome": "ok", "generation": live.generation }))
         }
-        Err(error) => json_answer(
+        Err(error) => json(
             StatusCode::BAD_GATEWAY,
-            &json!({ "outcome": "failed", "detail": error.to_string() }),
+            &object!({ "outcome": "failed", "detail": error.to_string() }),
         ),
     }
-}
-
-fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
-    answer(status, "application/json", format!("{body:#}\n").into_bytes())
-}
-
-fn text(status: StatusCode, body: &str) -> Answer {
-    answer(status, "text/plain; charset=utf-8", body.as_bytes().to_vec())
-}
-
-fn allow(methods: &'static str) -> Answer {
-    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods} here\n"));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    answer
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
-    response
 }
 
 /// At one time, so that enough files are left for callers.
@@ -248,17 +275,24 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 const NOT_FROM_AFAR: &str = "from another machine this needs `Authorization: Bearer KEY`, with the \
                              key of a client that has `admin = true`\n";
 
+const TOO_MANY_LISTEN: &str =
+    "as many pages are open as can be told of changes; load the page again\n";
+
 const INDEX: &str = "tokenward\n
+GET  /                        the page for people
 GET  /healthz                 200 while the process lives
 GET  /readyz                  200 with a token in hand for every upstream, else 503 and why not
 GET  /metrics                 for Prometheus
 GET  /status                  tokens, ends, budgets, last refreshes, the store (JSON)
+GET  /events                  what changes on the page (server-sent events)
 POST /-/refresh/{upstream}    a new token now
 POST /-/reload                the config once more, and all files that it names; 200 when it serves
 ";
 
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderValue;
+
     use super::*;
 
     #[test]

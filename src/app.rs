@@ -23,6 +23,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::admin::history::History;
+use crate::admin::live::Live;
 use crate::admin::{self, Admin, Reloads, Shown};
 use crate::browsers::Hosts;
 use crate::clock::watch::Watch as ClockWatch;
@@ -166,6 +168,8 @@ pub async fn start_from(config: Config, again: Option<Reader>) -> Result<Gateway
         started,
         now: shown.clone(),
         reloads: reloads.clone(),
+        history: History::default(),
+        live: Live::default(),
     };
     tokio::spawn(admin::serve(admin_socket, Arc::new(admin), drain.clone()));
     let Some(addresses) = gear.addresses.clone() else {

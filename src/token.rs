@@ -251,6 +251,18 @@ impl Reason {
             Self::Store => "store",
         }
     }
+
+    /// The same for people.
+    pub fn as_words(self) -> &'static str {
+        match self {
+            Self::Start => "at the start",
+            Self::Schedule => "by schedule",
+            Self::Rejected => "after a rejection",
+            Self::Manual => "by hand",
+            Self::KeepAlive => "to keep the refresh token alive",
+            Self::Store => "found in the store",
+        }
+    }
 }
 
 impl Outcome {

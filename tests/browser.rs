@@ -219,6 +219,11 @@ async fn p22_no_page_in_a_browser_reaches_the_vendor_or_changes_anything() {
     }
     pages.push(whole(&rebound(&admin), REFRESH, &rebound(&admin), &["xhr-post", "own-disguised"]));
     pages.push(whole(&rebound(&admin), "/status", &rebound(&admin), &["fetch", "own-disguised"]));
+    // Its page is for people, and what follows it for that page alone.
+    let local = format!("http://localhost:{}", admin.port);
+    pages.push(whole(&evil, "/", &local, &["iframe", "object", "fetch", "fetch-no-cors"]));
+    pages.push(whole(&evil, "/events", &local, &["event-source", "fetch", "fetch-no-cors", "img"]));
+    pages.push(whole(&rebound(&admin), "/events", &rebound(&admin), &["fetch", "event-source"]));
     let mut frames = Serializer::new(format!("{evil}/page?path=/"));
     frames.extend_pairs(pages.iter().map(|page| ("frame", page)));
 

@@ -49,6 +49,7 @@ mod memory;
 mod metrics;
 mod outage;
 mod own_answers;
+mod page;
 mod pass_through;
 mod pipelining;
 mod reader;

@@ -87,7 +87,9 @@ pub(super) fn demo(own: &DemoArguments, arguments: &Arguments) -> Result<(), Fai
         };
         let admin = gateway.addresses.admin;
         println!("{}", tour::calls(vendors_at, &settings, listener));
-        println!("The gateway's own view: http://{admin}/status and /metrics. Ctrl-C ends it.\n");
+        println!(
+            "The gateway's own view: http://{admin}/status and /metrics, and / in a browser. Ctrl-C ends it.\n"
+        );
 
         until_signal(gateway, &mut shutdown).await?;
         stop.cancel();

@@ -15,6 +15,7 @@ mod reloads;
 mod requests;
 mod store;
 mod token;
+mod totals;
 mod workers;
 
 use std::sync::{Arc, OnceLock};
@@ -33,6 +34,7 @@ pub use reloads::{ReloadMetrics, Reread};
 pub use requests::Requests;
 pub use store::StoreMetrics;
 pub use token::TokenMetrics;
+pub use totals::Totals;
 pub use workers::WorkerMetrics;
 
 use callers::CallerFamilies;

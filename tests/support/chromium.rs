@@ -36,10 +36,7 @@ impl Chromium {
 
     /// Opens a tab, as a person does who types a URL or whose mail program hands one over.
     pub async fn open(&self, url: &str) {
-        let port = self.profile.path().join("DevToolsActivePort");
-        let read = || std::fs::read_to_string(&port).unwrap_or_default();
-        until("the browser starts", || read().contains('\n')).await;
-        let port = read().lines().next().and_then(|line| line.parse().ok()).expect("a port");
+        let port = self.port().await;
         let mut tools = Caller::tcp(SocketAddr::from(([127, 0, 0, 1], port))).await;
         // It is decoded there, once.
         let url = utf8_percent_encode(url, NON_ALPHANUMERIC);
@@ -47,6 +44,14 @@ impl Chromium {
         tools.send(head).await;
         let answer = tools.answer().await;
         assert_eq!(answer.status(), 200, "{answer:?}");
+    }
+
+    /// Where it speaks its DevTools protocol.
+    pub async fn port(&self) -> u16 {
+        let port = self.profile.path().join("DevToolsActivePort");
+        let read = || std::fs::read_to_string(&port).unwrap_or_default();
+        until("the browser starts", || read().contains('\n')).await;
+        read().lines().next().and_then(|line| line.parse().ok()).expect("a port")
     }
 
     pub async fn close(self) {
