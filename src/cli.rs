@@ -68,8 +68,8 @@ enum Command {
     Classify(classify::Arguments),
     /// Call a vendor with a wrong token, to learn how it says so and which rule would match.
     Probe(probe::Arguments),
-    /// Print the config's keys as a JSON Schema.
-    Schema,
+    /// Print the keys of the config, or of the list of clients, as a JSON Schema.
+    Schema(generate::SchemaArguments),
     /// Print what completes the command line in a shell.
     Completions(generate::CompletionsArguments),
     /// Print the manual page, in roff.
@@ -137,8 +137,8 @@ fn dispatch(arguments: &Arguments, hold: &mut Option<Hold>) -> Result<ExitCode, 
         Command::Wait(wait) => wait::wait(wait),
         Command::Classify(classify) => classify::classify(classify),
         Command::Probe(probe) => probe::probe(probe),
-        Command::Schema => {
-            generate::schema();
+        Command::Schema(arguments) => {
+            generate::schema(arguments);
             Ok(())
         }
         Command::Completions(completions) => {

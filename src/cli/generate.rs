@@ -13,6 +13,21 @@ use crate::config::schema;
 use super::{Arguments, Failure, say};
 
 #[derive(Debug, clap::Args)]
+pub(super) struct SchemaArguments {
+    /// Of which file.
+    #[arg(value_enum, default_value_t = File::Config)]
+    file: File,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum File {
+    /// The config.
+    Config,
+    /// The list of clients that `clients.file` names.
+    Clients,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct CompletionsArguments {
     /// For which shell.
     shell: Shell,
@@ -28,8 +43,12 @@ pub(super) struct ManArguments {
     to: Option<PathBuf>,
 }
 
-pub(super) fn schema() {
-    say(io::stdout(), &format!("{:#}", schema::schema()));
+pub(super) fn schema(arguments: &SchemaArguments) {
+    let schema = match arguments.file {
+        File::Config => schema::config(),
+        File::Clients => schema::clients(),
+    };
+    say(io::stdout(), &format!("{schema:#}"));
 }
 
 pub(super) fn completions(arguments: &CompletionsArguments) {

@@ -1,7 +1,7 @@
 //! The operator's list of clients, a file of its own that may change while the gateway runs.
 
 mod check;
-mod raw;
+pub(super) mod raw;
 
 use std::fs::File;
 use std::io::{self, Read};

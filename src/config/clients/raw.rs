@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
@@ -13,37 +14,42 @@ use crate::config::secrets::SecretSource;
 use crate::secret::Secret;
 
 /// The whole file: clients by their names.
-pub(super) type RawClients = BTreeMap<String, RawClient>;
+pub(in crate::config) type RawClients = BTreeMap<String, RawClient>;
 
 /// How one client is known, and what it may.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct RawClient {
-    /// Of a list, each will do: the old and the new one, while programs change over.
+pub(in crate::config) struct RawClient {
+    /// At least 24 bytes of visible ASCII, as `openssl rand -hex 32` makes them, or their SHA-256. Of a
+    /// list, each will do: the old and the new one, while programs change over.
     pub key: Option<OneOrMore<RawKey>>,
-    /// A DNS or URI name of its certificate, or several.
+    /// A DNS or URI name of a certificate that callers' TLS has accepted, or several; meant literally.
     pub certificate: Option<OneOrMore<String>>,
-    /// May act at an admin address from another machine.
+    /// `true`: may `POST` at an admin address from another machine, with `Authorization: Bearer KEY`. A
+    /// certificate does not do.
+    #[schemars(extend("default" = false))]
     pub admin: Option<bool>,
-    /// What it may call, by upstream; left out: everything.
+    /// What it may call: with such tables those upstreams alone; `{}`: none, which only an `admin` may
+    /// have. Left out: everything.
     pub upstream: Option<BTreeMap<String, RawGrant>>,
 }
 
-/// What a client may call of one upstream.
-#[derive(Debug, Default, Deserialize)]
+/// What a client may call of one upstream, beside the upstream's own `guard`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct RawGrant {
-    /// Left out: all.
+pub(in crate::config) struct RawGrant {
+    /// In capitals. Left out: all.
     pub methods: Option<Vec<String>>,
-    /// Path patterns, each with a method before it or not; left out: all.
+    /// Path patterns, with a method before it or not; the vendor's paths, without the path of `base_url`.
+    /// Left out: all.
     pub paths: Option<Vec<String>>,
-    /// A list of the vendor's description, by its name.
+    /// A list of the vendor's description, by its name. Left out: none.
     pub preset: Option<String>,
 }
 
 /// `"text"`, `{ sha256 = "…" }`, `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Debug)]
-pub(super) enum RawKey {
+pub(in crate::config) enum RawKey {
     /// As it is written, to be read.
     Hash(String),
     Source(SecretSource),

@@ -11,11 +11,12 @@ use crate::units::FileMode;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSocket {
-    /// In octal digits; left out: 0600.
+    /// In octal digits.
+    #[schemars(extend("default" = "0600"))]
     pub mode: Option<FileMode>,
-    /// A user by name or number; left out: whoever runs the gateway.
+    /// A user by name or number. Left out: whoever runs the gateway.
     pub owner: Option<String>,
-    /// A group by name or number.
+    /// A group by name or number. Left out: that of whoever runs the gateway.
     pub group: Option<String>,
 }
 
@@ -24,12 +25,12 @@ pub struct RawSocket {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawClientsTls {
-    /// Our certificate chain.
+    /// Our certificate chain; with `key`, callers by TCP speak TLS.
     pub cert: Option<PathBuf>,
     /// Its private key.
     pub key: Option<PathBuf>,
-    /// The authorities whose certificates callers may show.
+    /// The authorities whose certificates callers may show. Left out: none is asked for.
     pub client_ca: Option<PathBuf>,
-    /// Which of these certificates are revoked.
+    /// Their revocation lists; needs `client_ca`.
     pub client_crl: Option<PathBuf>,
 }

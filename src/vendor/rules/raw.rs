@@ -16,25 +16,28 @@ use crate::vendor::scan::{PointerError, Pointers};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawRule {
-    /// For metrics and logs; made from the rule's place when left out.
+    /// For metrics and logs. Left out: made from the rule's place.
     pub name: Option<String>,
-    /// HTTP status codes; left out: any below 500.
+    /// HTTP status codes. Left out: any below 500.
     pub status: Option<Vec<u16>>,
-    /// A media type without parameters; left out: any.
+    /// A media type without parameters. Left out: any.
     pub content_type: Option<String>,
     /// Where in the JSON body the value for `in` and `not_in` is.
     pub pointer: Option<String>,
+    /// The value is one of these.
     #[serde(rename = "in")]
     pub among: Option<Vec<RawValue>>,
-    /// A missing member, `null`, an object or an array is neither in nor not in.
+    /// The value is none of these. A missing member, `null`, an object or an array is neither in nor not
+    /// in.
     #[serde(rename = "not_in")]
     pub not_among: Option<Vec<RawValue>>,
     /// Where the message for `pattern` or `says` is; one of several is enough.
     pub text: Option<OneOrMany>,
     /// A regular expression that is found in the message.
     pub pattern: Option<String>,
-    /// A built-in test of the message.
+    /// A built-in test of the message: `token_dead` knows how vendors say it.
     pub says: Option<Says>,
+    /// `expired`: the token is dead. `rate_limited`: handed on, refreshes nothing.
     pub verdict: Verdict,
 }
 
@@ -58,7 +61,7 @@ pub enum OneOrMany {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Says {
-    /// See [`crate::vendor::phrases`].
+    /// In the words in which vendors say that a token is dead.
     TokenDead,
 }
 

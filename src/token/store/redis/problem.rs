@@ -93,7 +93,7 @@ impl Problem {
             "NOAUTH" => Self::drop("wants a password: give `store.password`"),
             "WRONGPASS" => Self::drop(WRONG_PASSWORD),
             "NOPERM" => {
-                Self::drop("permits this user too little; see the README for what a user needs")
+                Self::drop("permits this user too little; config/stores.md says what a user needs")
             }
             "WRONGTYPE" => Self::keep(
                 "has something else than a page in the page's key; give another `store.key_prefix`",
