@@ -260,6 +260,21 @@ mod tests {
         teller.abort();
     }
 
+    #[test]
+    fn p30_a_page_is_another_when_an_upstream_comes_or_goes() {
+        let by = |parts: &[(&str, u32)]| {
+            let mut board = Board::default();
+            assert!(board.becomes(now(parts)));
+            let frame = board.frame(&mut 0, "process").expect("news");
+            let text = String::from_utf8(frame.to_vec()).expect("text");
+            let data = text.strip_prefix("data: ").expect("an event");
+            serde_json::from_str::<serde_json::Value>(data).expect("JSON")["by"].clone()
+        };
+        assert_eq!(by(&[("a", 0), ("b", 1)]), as_made_by("process", 2));
+        assert_eq!(by(&[("a", 1), ("b", 2)]), by(&[("a", 0), ("b", 1)]));
+        assert_ne!(by(&[("a", 0)]), by(&[("a", 0), ("b", 1)]));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn silence_is_broken_now_and_then() {
         let live = Arc::new(Live::default());
