@@ -19,7 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -29,7 +29,7 @@ use crate::admin::{self, Admin, Reloads, Shown};
 use crate::browsers::Hosts;
 use crate::clock::watch::Watch as ClockWatch;
 use crate::config::fixed::Fixed;
-use crate::config::{Config, StoreConfig, StorePlace};
+use crate::config::{Config, ShutdownConfig, StoreConfig, StorePlace};
 use crate::drain::Drain;
 use crate::pem::PemError;
 use crate::readiness::Readiness;
@@ -146,7 +146,7 @@ pub async fn start_from(config: Config, again: Option<Reader>) -> Result<Gateway
         refreshers: JoinSet::new(),
         stop_refreshers: stop_refreshers.clone(),
         shown: Arc::new(ArcSwap::from_pointee(shown)),
-        grace: config.grace,
+        shutdown: config.shutdown,
         changes: 0,
     };
     // The workers end with it if this fails.
@@ -206,9 +206,9 @@ impl Gateway {
         }
     }
 
-    /// Not ready first; then no new connections, and what was begun comes to its end within the
-    /// grace; then the refreshers, whose renewals under way are saved first. Returns how many
-    /// connections had to be cut.
+    /// Not ready first; after the minimum no new connections, and what was begun comes to its end
+    /// within the grace; then the refreshers, whose renewals under way are saved first. Returns how
+    /// many connections had to be cut.
     pub async fn stop(mut self) -> usize {
         let began = Instant::now();
         self.readiness.stop();
@@ -218,18 +218,23 @@ impl Gateway {
             warn!("the config was still being read at the end");
             return self.drain.drain(LAST_RENEWAL).await;
         };
+        let ShutdownConfig { minimum, grace } = gear.shutdown;
+        // Whoever calls again comes by another connection, which a load balancer leads elsewhere, and
+        // meets none that is just being closed.
+        self.drain.part();
+        sleep_until(began + minimum).await;
         gear.sockets.clear();
-        let left = self.drain.drain(gear.grace).await;
+        let left = self.drain.drain(grace.saturating_sub(began.elapsed())).await;
         gear.stop_refreshers.cancel();
-        let Gear { mut refreshers, workers, grace, .. } = gear;
+        let Gear { mut refreshers, workers, .. } = gear;
         let ended = async { while refreshers.join_next().await.is_some() {} };
         // A call of the token endpoint may take longer, and nothing else needs the grace now.
         let time = grace.saturating_sub(began.elapsed()).max(LAST_RENEWAL);
-        if timeout(time, ended).await.is_err() {
+        let joined = spawn_blocking(move || workers.into_iter().for_each(Worker::join));
+        let (ended, _) = tokio::join!(timeout(time, ended), timeout(LAST_RENEWAL, joined));
+        if ended.is_err() {
             warn!("a renewal was still under way at the end");
         }
-        let joined = spawn_blocking(move || workers.into_iter().for_each(Worker::join));
-        let _ = timeout(LAST_RENEWAL, joined).await;
         left
     }
 }
@@ -297,4 +302,4 @@ fn cores() -> usize {
 }
 
 /// The least time that the end waits for a renewal whose answer must be saved.
-const LAST_RENEWAL: Duration = Duration::from_secs(5);
+pub const LAST_RENEWAL: Duration = Duration::from_secs(3);

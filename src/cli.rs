@@ -123,11 +123,11 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: &Arguments, hold: &mut Option<Hold>) -> Result<ExitCode, Failure> {
     let done = match &arguments.command {
         // These run for long, and let secrets go that are no longer used.
-        Command::Run(file) => run::run(file, arguments, hold),
+        Command::Run(file) => return run::run(file, arguments, hold),
         #[cfg(feature = "sandbox")]
         Command::Demo(demo) => {
             *hold = None;
-            demo::demo(demo, arguments)
+            return demo::demo(demo, arguments);
         }
         #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => demo::sandbox(sandbox, arguments),
@@ -217,7 +217,8 @@ fn parse_format(text: &str) -> Result<Format, String> {
 
 /// Of the long help and the manual.
 const AFTER_HELP: &str = "\
-The exit code is 0 when all is well, 2 when the command line or the config is wrong, and 1 for any other failure.
+The exit code is 0 when all is well, 2 when the command line or the config is wrong, and 1 for any other failure. A gateway \
+that a second signal has ended before its time gives 128 and the signal's number: 143 for SIGTERM, 130 for SIGINT.
 
 TOKENWARD_CONFIG can name the config, TOKENWARD_ADMIN the admin address of a gateway that runs. Any key of the config can \
 come from the environment: TOKENWARD__UPSTREAM__NAME__BASE_URL is upstream.NAME.base_url.";
@@ -227,7 +228,18 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 mod tests {
     use clap::CommandFactory;
 
+    use crate::app::LAST_RENEWAL;
+    use crate::config::parse::GRACE;
+
     use super::*;
+
+    /// Kubernetes kills 30 s after its signal, if nothing else is said.
+    #[test]
+    fn p29_with_the_defaults_the_end_comes_before_kubernetes_kills() {
+        let after = LAST_RENEWAL + LAST_WORK;
+        assert!(GRACE + after < Duration::from_secs(30));
+        assert!(after <= Duration::from_secs(4), "so it says in the README");
+    }
 
     #[test]
     fn every_command_can_be_parsed() {

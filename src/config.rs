@@ -49,8 +49,7 @@ pub struct Config {
     /// Threads that serve requests; `None`: one for each core.
     pub workers: Option<usize>,
     pub log: LogConfig,
-    /// How long requests may take to end when the process is told to.
-    pub grace: Duration,
+    pub shutdown: ShutdownConfig,
     pub upstreams: Vec<UpstreamConfig>,
     /// The kernel may write this process' memory to a file when it crashes.
     pub core_dumps: bool,
@@ -58,6 +57,15 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// What is no mistake, but should be known: files that others can read, say.
     pub warnings: Vec<String>,
+}
+
+/// The way out, in times from the signal on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownConfig {
+    /// So long new connections are taken: whoever sends them may not know yet.
+    pub minimum: Duration,
+    /// What has not ended by then is cut.
+    pub grace: Duration,
 }
 
 /// The clients, and where they were read.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Told to everything that accepts or serves: first "stop taking more", and, when the grace is
-/// over, "end now".
+/// Told to everything that accepts or serves: first "whoever is answered shall come by another
+/// connection", then "stop taking more", and, when the grace is over, "end now".
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
+    part: CancellationToken,
     stop: CancellationToken,
     end: CancellationToken,
     tracker: TaskTracker,
@@ -26,6 +27,16 @@ impl Drain {
         Hold { _token: self.tracker.token() }
     }
 
+    /// From now on each answer is the last one of its connection; others are still taken.
+    pub fn part(&self) {
+        self.part.cancel();
+    }
+
+    /// Completes when connections shall have no more than one answer.
+    pub async fn parting(&self) {
+        self.part.cancelled().await;
+    }
+
     /// Completes when nothing new may begin.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
@@ -38,6 +49,7 @@ impl Drain {
 
     /// Ends at once, without waiting for anything.
     pub fn end_now(&self) {
+        self.part.cancel();
         self.stop.cancel();
         self.end.cancel();
     }
@@ -45,6 +57,7 @@ impl Drain {
     /// Stops, waits for every [`Hold`] up to `grace`, then ends what is left. Returns how many
     /// were left.
     pub async fn drain(&self, grace: Duration) -> usize {
+        self.part.cancel();
         self.stop.cancel();
         self.tracker.close();
         let _ = tokio::time::timeout(grace, self.tracker.wait()).await;

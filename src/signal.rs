@@ -12,6 +12,13 @@ pub struct Shutdown {
     interrupt: Signal,
 }
 
+/// One that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caught {
+    pub name: &'static str,
+    pub number: u8,
+}
+
 /// SIGHUP: the config is to be read again.
 #[derive(Debug)]
 pub struct Hangup(Signal);
@@ -38,11 +45,11 @@ impl Shutdown {
         })
     }
 
-    /// The name of the next signal.
-    pub async fn recv(&mut self) -> &'static str {
+    /// The next signal.
+    pub async fn recv(&mut self) -> Caught {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Caught { name: "SIGTERM", number: 15 },
+            _ = self.interrupt.recv() => Caught { name: "SIGINT", number: 2 },
         }
     }
 }

@@ -97,6 +97,7 @@ async fn p32_the_schema_refuses_what_the_parser_refuses() {
         ("store.url = { nope = \"x\" }", "store.url"),
         ("store.encryption_key = [{ env = \"A\", file = \"b\" }]", "store.encryption_key"),
         ("shutdown.grace = 10", "shutdown.grace"),
+        ("shutdown.minimum = \"soon\"", "shutdown.minimum"),
         ("gateway.socket.mode = \"0o660\"", "gateway.socket.mode"),
         ("[upstream.\"X Y\"]\nvendor = \"jing\"", "upstream"),
         ("[upstream.x]\nbase_url = \"ftp://x\"", "upstream.x.base_url"),

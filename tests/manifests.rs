@@ -8,8 +8,10 @@ mod container;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokenward::config::parse::GRACE;
 use tokenward::sandbox::Settings;
 use toml::Table;
 
@@ -138,12 +140,30 @@ fn p29_what_selects_the_shared_gateway_finds_it() {
     let ingress = overlay.one("NetworkPolicy")["spec"]["ingress"].as_array().expect("rules");
     let permitted: Vec<_> = ingress.iter().map(|rule| &rule["ports"][0]["port"]).collect();
     assert_eq!(permitted, ["https", "admin"]);
-    let grace = overlay.pod()["spec"]["terminationGracePeriodSeconds"].as_u64().expect("seconds");
-    let pause =
-        overlay.container()["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().expect("seconds");
-    let own = config["shutdown"]["grace"].as_str().expect("a time").trim_end_matches('s');
-    assert!(pause + own.parse::<u64>().expect("seconds") < grace);
 }
+
+/// All that a gateway does after its signal fits into what the kubelet grants.
+#[test]
+fn p29_every_gateway_ends_before_it_is_killed() {
+    for (name, least) in [("gateway", 5), ("sidecar", 0), ("job", 0)] {
+        let overlay = Overlay::render(name);
+        let config = overlay.config("tokenward.toml");
+        let own = |key: &str, usual: Duration| {
+            let written = config.get("shutdown").and_then(|table| table.get(key)?.as_str());
+            written.map_or(usual, |text| humantime::parse_duration(text).expect("a time"))
+        };
+        let (minimum, grace) = (own("minimum", Duration::ZERO), own("grace", GRACE));
+        assert!(Duration::from_secs(least) <= minimum && minimum < grace, "{name}");
+        let granted = overlay.pod()["spec"]["terminationGracePeriodSeconds"].as_u64();
+        let granted = Duration::from_secs(granted.unwrap_or(30));
+        assert!(grace + AFTER_THE_GRACE <= granted, "{name}: {grace:?} of {granted:?}");
+        // It would come out of the same time.
+        assert!(overlay.container()["lifecycle"].is_null(), "{name}");
+    }
+}
+
+/// As the README has it.
+const AFTER_THE_GRACE: Duration = Duration::from_secs(4);
 
 #[test]
 fn p21_no_container_may_more_than_it_needs() {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokenward::app::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -30,8 +31,12 @@ async fn expect(stream: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
 
 /// A caller and a vendor whose handshake has succeeded, each with what it has read behind it.
 async fn tunnel(vendor: &RawVendor, stage: &Stage, early: &str) -> (Caller, TcpStream) {
+    let caller = stage.caller("aiclk").await;
+    tunnel_of(caller, vendor, early).await
+}
+
+async fn tunnel_of(mut caller: Caller, vendor: &RawVendor, early: &str) -> (Caller, TcpStream) {
     let hand = vendor.by_hand();
-    let mut caller = stage.caller("aiclk").await;
     caller.send(format!("{HANDSHAKE}{early}")).await;
     let mut hand = hand.arrives().await;
     let request = hand.request().await;
@@ -165,6 +170,23 @@ async fn p29_a_tunnel_ends_with_the_grace() {
     assert_eq!(stage.gateway.stop().await, 1, "one had to be cut");
     assert_eq!(theirs.read(&mut [0; 9]).await.unwrap_or(0), 0);
     assert_eq!(caller.rest().await, b"at once");
+}
+
+/// It is the connection's last answer in any case, and does not say `close`.
+#[tokio::test]
+async fn p29_a_handshake_succeeds_while_new_callers_are_still_taken() {
+    let (vendor, stage) = stage("workers = 1\nshutdown = { minimum = '5m', grace = '10m' }").await;
+    let Address::Tcp(listener) = *stage.address("aiclk") else { panic!("a TCP listener") };
+    let stopping = tokio::spawn(stage.gateway.stop());
+    let is_last = async || {
+        vendor.will(Answer::json(200, "{}"));
+        let mut caller = Caller::tcp(listener).await;
+        caller.send(NEXT).await;
+        caller.answer().await.one("connection") == Some("close")
+    };
+    soon("the worker knows", async { while !is_last().await {} }).await;
+    tunnel_of(Caller::tcp(listener).await, &vendor, "").await;
+    stopping.abort();
 }
 
 /// Both may be silent for as long as they like; one that is left alone may not.

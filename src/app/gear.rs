@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::admin::Shown;
 use crate::browsers::Hosts;
 use crate::config::fixed::Fixed;
-use crate::config::{CallerLimits, ClientsConfig, Config, UpstreamConfig};
+use crate::config::{CallerLimits, ClientsConfig, Config, ShutdownConfig, UpstreamConfig};
 use crate::worker::{Blueprint, Change, Worker};
 
 use super::assemble::{Assembled, Prepared, Running, Shared};
@@ -41,8 +41,7 @@ pub(super) struct Gear {
     pub(super) refreshers: JoinSet<()>,
     pub(super) stop_refreshers: CancellationToken,
     pub(super) shown: Arc<ArcSwap<Shown>>,
-    /// How long requests may take to end when the process is told to.
-    pub(super) grace: Duration,
+    pub(super) shutdown: ShutdownConfig,
     /// How many configs there were before.
     pub(super) changes: u64,
 }
@@ -55,7 +54,7 @@ pub(super) struct Plan {
     tls: Option<CallersTls>,
     limits: CallerLimits,
     admin_hosts: Hosts,
-    grace: Duration,
+    shutdown: ShutdownConfig,
     warnings: Vec<String>,
 }
 
@@ -73,7 +72,7 @@ impl Gear {
     pub(super) fn plan(&self, config: Config) -> Result<Plan, StartError> {
         let wanted = self.sockets.want(&config, self.admin, self.workers.len())?;
         let Config {
-            upstreams, clients, callers_tls, limits, admin_hosts, grace, warnings, ..
+            upstreams, clients, callers_tls, limits, admin_hosts, shutdown, warnings, ..
         } = config;
         let tls = callers_tls.map(CallersTls::read).transpose()?;
         let prepare = |upstream: UpstreamConfig| {
@@ -88,12 +87,12 @@ impl Gear {
             Prepared::new(upstream, running, holder, &self.shared)
         };
         let prepared = upstreams.into_iter().map(prepare).collect::<Result<_, _>>()?;
-        Ok(Plan { prepared, wanted, clients, tls, limits, admin_hosts, grace, warnings })
+        Ok(Plan { prepared, wanted, clients, tls, limits, admin_hosts, shutdown, warnings })
     }
 
     /// From now on this runs. What is under way ends by what it began with.
     pub(super) async fn publish(&mut self, plan: Plan) {
-        let Plan { prepared, mut wanted, clients, tls, limits, admin_hosts, grace, warnings } =
+        let Plan { prepared, mut wanted, clients, tls, limits, admin_hosts, shutdown, warnings } =
             plan;
         for warning in &warnings {
             warn!("{warning}");
@@ -126,7 +125,7 @@ impl Gear {
         }
         self.clients = clients.map(|clients| List::new(clients, &self.shared.metrics));
         self.tls = tls;
-        self.grace = grace;
+        self.shutdown = shutdown;
         self.changes += 1;
         let roster = self.clients.as_ref().map(|list| list.roster.clone());
         let blueprint = Blueprint {

@@ -85,7 +85,7 @@ async fn try_out(config: Config) -> Result<(), Failure> {
         };
         out(plain(&format!("  token     {name}: {told}")));
         if let Ok(signal) = timeout(Duration::ZERO, signals.recv()).await {
-            return Err(Failure::Failed(format!("ended by {signal}").into()));
+            return Err(Failure::Failed(format!("ended by {}", signal.name).into()));
         }
     }
     if without.is_empty() {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -58,7 +59,7 @@ pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(
     })
 }
 
-pub(super) fn demo(own: &DemoArguments, arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn demo(own: &DemoArguments, arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.init_log(&LogConfig { format: Format::Text, level: DEMO_LOG.to_owned() })?;
     block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
@@ -91,9 +92,10 @@ pub(super) fn demo(own: &DemoArguments, arguments: &Arguments) -> Result<(), Fai
             "The gateway's own view: http://{admin}/status and /metrics, and / in a browser. Ctrl-C ends it.\n"
         );
 
-        until_signal(gateway, &mut shutdown).await?;
+        let code = until_signal(gateway, &mut shutdown).await?;
         stop.cancel();
-        vendors.await.map_err(Failure::failed)
+        vendors.await.map_err(Failure::failed)?;
+        Ok(code)
     })
 }
 

@@ -1,6 +1,7 @@
 //! `tokenward run`: the gateway, until a signal.
 
 use std::io;
+use std::process::ExitCode;
 
 use tracing::{info, warn};
 
@@ -16,7 +17,7 @@ pub(super) fn run(
     file: &ConfigFile,
     arguments: &Arguments,
     hold: &mut Option<Hold>,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let config = parse::file(&file.config, environment()).map_err(Failure::Config)?;
     arguments.init_log(&config.log)?;
     if config.core_dumps {
@@ -40,7 +41,7 @@ pub(super) fn run(
         };
         tokio::select! {
             ended = until_signal(gateway, &mut shutdown) => ended,
-            () = reload => Ok(()),
+            () = reload => unreachable!("it waits for the next signal"),
         }
     })
 }
@@ -49,18 +50,22 @@ pub(super) fn run(
 pub(super) async fn until_signal(
     mut gateway: Gateway,
     shutdown: &mut Shutdown,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let signal = tokio::select! {
         signal = shutdown.recv() => signal,
         error = gateway.failed() => return Err(Failure::failed(error)),
     };
-    info!(signal, "stopping: what has begun comes to its end");
+    info!(signal = signal.name, "stopping: what has begun comes to its end");
     tokio::select! {
         left = gateway.stop() => match left {
             0 => info!("stopped"),
             left => warn!(left, "stopped; connections had to be cut"),
         },
-        signal = shutdown.recv() => warn!(signal, "stopped at once, by a second signal"),
+        signal = shutdown.recv() => {
+            warn!(signal = signal.name, "stopped at once, by a second signal");
+            // As if the signal itself had ended it.
+            return Ok(ExitCode::from(128 + signal.number));
+        }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -22,9 +22,9 @@ use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits, RawLog};
+use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits, RawLog, RawShutdown};
 use super::secrets::SecretSource;
-use super::{CallerLimits, Config, ListenConfig, LogConfig};
+use super::{CallerLimits, Config, ListenConfig, LogConfig, ShutdownConfig};
 
 use listen::Written;
 
@@ -221,7 +221,7 @@ impl Parser<'_> {
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
             log,
-            grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
+            shutdown: self.shutdown(&raw.shutdown),
             upstreams,
             core_dumps,
             files: Vec::new(),
@@ -290,6 +290,19 @@ impl Parser<'_> {
         };
         let connections = raw.connections.map_or(CONNECTIONS, |count| count.get() as usize);
         CallerLimits { connections, request }
+    }
+
+    fn shutdown(&mut self, raw: &RawShutdown) -> ShutdownConfig {
+        let minimum = raw.minimum.map_or(Duration::ZERO, Duration::from);
+        let grace = raw.grace.map_or(GRACE, Duration::from);
+        if minimum >= grace && !minimum.is_zero() {
+            let grace = humantime::format_duration(grace);
+            let problem = format!("nothing would be left of `shutdown.grace`, which is {grace}");
+            let mistake = self.document.mistake(&["shutdown", "minimum"], problem);
+            let mistake = mistake.expected("expected less than `shutdown.grace`");
+            self.report.push(mistake.help("both count from the signal"));
+        }
+        ShutdownConfig { minimum, grace }
     }
 
     fn log(&mut self, raw: RawLog) -> LogConfig {
@@ -376,8 +389,8 @@ const HEADERS: usize = 100;
 const HEAD: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const IDLE: Duration = Duration::from_secs(90);
-/// Kubernetes kills after 30 s.
-const GRACE: Duration = Duration::from_secs(25);
+/// Kubernetes kills after 30 s, and what comes after the drain takes a while too.
+pub const GRACE: Duration = Duration::from_secs(25);
 
 #[cfg(test)]
 mod tests;

@@ -199,7 +199,11 @@ pub enum StoreKind {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawShutdown {
-    /// How long requests under way may take to end.
+    /// How long after the signal new connections are still taken, for load balancers that take a while to
+    /// notice; less than `grace`.
+    #[schemars(extend("default" = "0s"))]
+    pub minimum: Option<Span>,
+    /// How long after the signal what has not ended is cut.
     #[schemars(extend("default" = "25s"))]
     pub grace: Option<Span>,
 }

@@ -99,7 +99,7 @@ pub(super) fn write_head<B: Body>(
     let closes = has_connection && has_option(headers, b"close");
     let is_last = !keeps || closes || switches || form == Form::UntilClose;
     let also = match asked.is_1_1 {
-        true if !keeps && !closes => "close",
+        true if !keeps && !closes && !switches => "close",
         false if is_last || has_connection && has_option(headers, b"keep-alive") => "",
         false => "keep-alive",
         true => "",

@@ -38,6 +38,11 @@ pub trait Service {
 
     /// Ready, again and again: the connection has to end as soon as its answers have.
     fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Ready, again and again: the answer that is being made is the last.
+    fn poll_last(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_leave(cx)
+    }
 }
 
 /// How a connection ended badly.
@@ -220,7 +225,7 @@ fn poll_attended<S: Service>(
     exchange: Pin<&mut impl Future<Output = Result<After, Broken>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<After, Broken>> {
-    let is_leaving = service.poll_leave(cx).is_ready();
+    let is_leaving = service.poll_last(cx).is_ready();
     let mut state = link.state.borrow_mut();
     state.is_leaving |= is_leaving;
     state.wake_with(cx);
@@ -244,7 +249,7 @@ fn poll_rest<S: Service>(
     let mut state = link.state.borrow_mut();
     match state.settle_upload(cx) {
         Progress::Wanted => {
-            state.is_leaving |= service.poll_leave(cx).is_ready();
+            state.is_leaving |= service.poll_last(cx).is_ready();
             state.wake_with(cx);
             ready!(state.poll_meanwhile(cx))?;
             Poll::Pending

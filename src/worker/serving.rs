@@ -172,6 +172,8 @@ fn pool(way: &Way, metrics: &WorkerMetrics) -> Upstream<ReplayBody<CallerBody>> 
 
 /// One task hears of the drain for all connections: none has to ask at each of its turns.
 async fn close(seats: Rc<Seats>, drain: Drain) {
+    drain.parting().await;
+    seats.part();
     drain.stopped().await;
     seats.close();
 }

@@ -41,7 +41,9 @@ struct Output(watch::Receiver<String>);
 pub(crate) fn tokenward() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokenward"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("TOKENWARD") {
+        let text = name.to_string_lossy();
+        let of_systemd = ["NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_"];
+        if text.starts_with("TOKENWARD") || of_systemd.iter().any(|start| text.starts_with(start)) {
             command.env_remove(name);
         }
     }
@@ -55,6 +57,13 @@ pub(crate) fn gateway(config: &Path) -> Command {
     command
 }
 
+/// Sends a signal by its name to a process by its number.
+pub(crate) async fn send(signal: &str, pid: &str) {
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -s \"$0\" \"$1\"", signal, pid]);
+    assert!(kill.status().await.expect("sh").success(), "no signal {signal}");
+}
+
 /// Runs a program to its end.
 pub(crate) async fn run(command: Command) -> Ended {
     Process::start(command).ended().await
@@ -63,10 +72,17 @@ pub(crate) async fn run(command: Command) -> Ended {
 // === impl Process ===
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null(), Stdio::piped())
+    }
+
+    pub(crate) fn start_with(mut command: Command, stdin: Stdio, stdout: Stdio) -> Self {
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("the program starts");
-        let stdout = Output::of(child.stdout.take().expect("a pipe"));
+        let stdout = match child.stdout.take() {
+            Some(stdout) => Output::of(stdout),
+            None => Output::of(tokio::io::empty()),
+        };
         let stderr = Output::of(child.stderr.take().expect("a pipe"));
         Self { child, stderr: stderr.clone(), stdout, _watch: Watch(stderr) }
     }
@@ -109,9 +125,7 @@ impl Process {
 
     /// Sends a signal by its name, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let mut kill = Command::new("sh");
-        kill.args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid().to_string()]);
-        assert!(kill.status().await.expect("sh").success(), "no signal {name}");
+        send(name, &self.pid().to_string()).await;
     }
 
     /// Waits for the end.

@@ -32,6 +32,7 @@ fn p32_the_least_config_has_careful_defaults() {
     assert_eq!((upstream.look_limit, upstream.replay_limit), (64 << 10, 1 << 20));
     assert_eq!(upstream.refresh.limits.per_day, 300);
     assert_eq!(upstream.refresh.schedule.margin, Duration::from_secs(300));
+    assert_eq!((config.shutdown.minimum, config.shutdown.grace), (Duration::ZERO, GRACE));
     assert!(upstream.seed.is_none() && upstream.guard.allowed.is_open());
 }
 
@@ -105,6 +106,11 @@ fn p32_mistakes_between_keys_are_found() {
         (format!("log.level = \"inof\"\n{ADS}"), "is not one: give error, warn, info"),
         (format!("admin.listen = \"unix:/run/a.sock\"\n{ADS}"), "the admin address is"),
         (format!("[store]\npath = \"no/such/tokens.json\"\n{ADS}"), "there is no folder"),
+        (format!("shutdown.minimum = \"25s\"\n{ADS}"), "tokenward.toml:1:20: error: nothing would"),
+        (
+            format!("shutdown = {{ minimum = \"5s\", grace = \"4s\" }}\n{ADS}"),
+            "grace`, which is 4s",
+        ),
     ] {
         let shown = mistake(&text);
         assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");

@@ -31,4 +31,8 @@ impl Service for Caller {
     fn poll_leave(&self, cx: &mut TaskContext<'_>) -> Poll<()> {
         self.seat.poll_leave(cx)
     }
+
+    fn poll_last(&self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        self.seat.poll_last(cx)
+    }
 }

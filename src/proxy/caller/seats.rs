@@ -17,8 +17,8 @@ pub struct Seats {
     turns: Cell<u64>,
     /// Those that must leave and are still there.
     leaving: Cell<usize>,
-    /// Nobody stays longer than its answers.
-    are_closing: Cell<bool>,
+    /// For how long whoever comes may stay.
+    stay: Cell<Stay>,
 }
 
 /// A connection's.
@@ -43,11 +43,21 @@ struct Place {
     /// The turn at which it came to wait.
     since: Cell<u64>,
     must_leave: Cell<bool>,
-    /// Whoever has it stays no longer than its answers.
-    is_closing: Cell<bool>,
+    stay: Cell<Stay>,
     /// By which it came.
     socket: u64,
     waker: RefCell<Waker>,
+}
+
+/// For how long a connection may stay that nobody needs the place of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stay {
+    #[default]
+    AsItLikes,
+    /// To its next answer, which says so. Until it asks, it may wait.
+    ToItsNextAnswer,
+    /// No longer than its answers.
+    ToItsAnswers,
 }
 
 impl Seats {
@@ -58,7 +68,7 @@ impl Seats {
             requests: Cell::new(0),
             since: Cell::new(self.turn()),
             must_leave: Cell::new(false),
-            is_closing: Cell::new(self.are_closing.get()),
+            stay: Cell::new(self.stay.get()),
             socket,
             waker: RefCell::new(Waker::noop().clone()),
         });
@@ -92,9 +102,15 @@ impl Seats {
         count
     }
 
+    /// Everybody leaves after their next answer. Who does not ask may wait for it.
+    pub fn part(&self) {
+        self.stay.set(Stay::ToItsNextAnswer);
+        self.taken.borrow().iter().for_each(|place| place.part());
+    }
+
     /// Everybody leaves when what they have asked for is answered.
     pub fn close(&self) {
-        self.are_closing.set(true);
+        self.stay.set(Stay::ToItsAnswers);
         self.taken.borrow().iter().for_each(|place| place.close());
     }
 
@@ -123,7 +139,14 @@ impl Seat {
 
     /// Ready when somebody else needs the place, or nobody is to stay.
     pub fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll(self.place.must_leave.get() || self.place.is_closing.get(), cx)
+        let is_over = self.place.stay.get() == Stay::ToItsAnswers;
+        self.poll(self.place.must_leave.get() || is_over, cx)
+    }
+
+    /// Ready when the answer that is being made shall be the last.
+    pub fn poll_last(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_last = self.place.stay.get() != Stay::AsItLikes;
+        self.poll(self.place.must_leave.get() || is_last, cx)
     }
 
     fn poll(&self, is_ready: bool, cx: &mut Context<'_>) -> Poll<()> {
@@ -136,8 +159,15 @@ impl Seat {
 }
 
 impl Place {
+    fn part(&self) {
+        if self.stay.get() == Stay::AsItLikes {
+            self.stay.set(Stay::ToItsNextAnswer);
+        }
+        self.waker.borrow().wake_by_ref();
+    }
+
     fn close(&self) {
-        self.is_closing.set(true);
+        self.stay.set(Stay::ToItsAnswers);
         self.waker.borrow().wake_by_ref();
     }
 }
@@ -210,6 +240,26 @@ mod tests {
         // At the end of all, whoever comes still leaves at once too.
         all.close();
         assert!(seats.iter().chain([&all.take(2)]).all(leaving));
+    }
+
+    #[test]
+    fn p29_first_answers_are_the_last_and_then_nobody_may_wait() {
+        let all = Rc::new(Seats::default());
+        let here = all.take(0);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let polled = |seat: &Seat, cx: &mut Context<'_>| {
+            [seat.poll_last(cx).is_ready(), seat.poll_leave(cx).is_ready()]
+        };
+        assert_eq!(polled(&here, cx), [false, false]);
+        all.part();
+        for seat in [&here, &all.take(0)] {
+            assert_eq!(polled(seat, cx), [true, false]);
+        }
+        all.close_those_by(0);
+        all.part();
+        assert_eq!(polled(&here, cx), [true, true], "it had to leave before");
+        all.close();
+        assert_eq!(polled(&all.take(1), cx), [true, true]);
     }
 
     #[test]
