@@ -7,6 +7,7 @@ mod files;
 mod gear;
 pub mod probe;
 mod reload;
+mod service;
 mod sockets;
 mod trust;
 pub mod try_out;
@@ -33,6 +34,7 @@ use crate::config::{Config, ShutdownConfig, StoreConfig, StorePlace};
 use crate::drain::Drain;
 use crate::pem::PemError;
 use crate::readiness::Readiness;
+use crate::systemd::Systemd;
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
 use crate::token::provider;
@@ -49,6 +51,7 @@ use assemble::Shared;
 use gear::Gear;
 pub use reload::Reader;
 use reload::Reloader;
+use service::Service;
 use sockets::Sockets;
 pub use sockets::{Address, Addresses, BindError};
 use watch::Watch;
@@ -61,6 +64,7 @@ pub struct Gateway {
     pub readiness: Readiness,
     shown: Arc<ArcSwap<Shown>>,
     drain: Drain,
+    service: Service,
     reloads: Reloads,
     stop_reloads: CancellationToken,
     reloader: JoinHandle<Gear>,
@@ -103,14 +107,18 @@ pub enum StartError {
 /// # Errors
 /// When an address is taken, the store is in use or damaged, or TLS cannot be set up.
 pub async fn start(config: Config) -> Result<Gateway, StartError> {
-    start_from(config, None).await
+    start_from(config, None, Systemd::default()).await
 }
 
-/// The same, of a config that can be read `again`.
+/// The same, of a config that can be read `again`, under a systemd that is told how it goes.
 ///
 /// # Errors
 /// As with [`start`].
-pub async fn start_from(config: Config, again: Option<Reader>) -> Result<Gateway, StartError> {
+pub async fn start_from(
+    config: Config,
+    again: Option<Reader>,
+    systemd: Systemd,
+) -> Result<Gateway, StartError> {
     // At once, for they were read a moment ago.
     let watch = Watch::new(reload::files_of(&config)).await;
     let started = Instant::now();
@@ -175,13 +183,33 @@ pub async fn start_from(config: Config, again: Option<Reader>) -> Result<Gateway
     let Some(addresses) = gear.addresses.clone() else {
         unreachable!("what is published has addresses");
     };
+    let service = Service::new(systemd, readiness.clone());
+    service.ready().await;
+    let pulses = gear.workers.iter().map(Worker::pulse).collect();
+    tokio::spawn(service.clone().keep_told(pulses, drain.clone()));
     let (failed, failures) = mpsc::channel(1);
     let stop_reloads = CancellationToken::new();
-    let reloader = Reloader { gear, again, watch, asked, failures: failed, is_refused: false };
+    let reloader = Reloader {
+        gear,
+        again,
+        watch,
+        asked,
+        service: service.clone(),
+        failures: failed,
+        is_refused: false,
+    };
     let reloader = tokio::spawn(reloader.run(stop_reloads.clone()));
-    let gateway =
-        Gateway { addresses, readiness, shown, drain, reloads, stop_reloads, reloader, failures };
-    Ok(gateway)
+    Ok(Gateway {
+        addresses,
+        readiness,
+        shown,
+        drain,
+        service,
+        reloads,
+        stop_reloads,
+        reloader,
+        failures,
+    })
 }
 
 impl Gateway {
@@ -212,6 +240,7 @@ impl Gateway {
     pub async fn stop(mut self) -> usize {
         let began = Instant::now();
         self.readiness.stop();
+        self.service.stopping().await;
         self.stop_reloads.cancel();
         // A reload that is under way has a moment to end.
         let Ok(Ok(mut gear)) = timeout(LAST_RENEWAL, &mut self.reloader).await else {

@@ -31,7 +31,7 @@
 //! | 4 | [`proxy`], [`admin`] | what happens to a request? |
 //! | 3 | [`token`], [`upstream`] | where do tokens and connections come from? |
 //! | 2 | [`vendor`], [`body`], [`framing`], [`browsers`] | what is an API like, what is HTTP like? |
-//! | 1 | [`telemetry`], [`document`], [`units`], [`pem`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`], [`headers`] | what does everybody need? |
+//! | 1 | [`telemetry`], [`document`], [`units`], [`pem`], [`clock`], [`backoff`], [`drain`], [`readiness`], [`signal`], [`causes`], [`turn`], [`headers`], [`systemd`] | what does everybody need? |
 //! | 0 | [`secret`] | what must nobody see? |
 //!
 //! Beside the house stands the [`sandbox`]: both vendors, simulated from recorded answers.
@@ -65,6 +65,7 @@ pub mod readiness;
 pub mod sandbox;
 pub mod secret;
 pub mod signal;
+pub mod systemd;
 pub mod telemetry;
 pub mod token;
 pub mod turn;

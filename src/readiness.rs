@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 /// Ready when every registered part is, and the process is not stopping.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<State>>);
+pub struct Readiness(Arc<Inner>);
 
 /// One part's say in the matter. Dropping it leaves the last word standing.
 #[derive(Clone, Debug)]
@@ -13,6 +15,13 @@ pub struct Part {
     readiness: Readiness,
     name: Arc<str>,
     number: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    /// Told of every change.
+    changes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +47,7 @@ impl Readiness {
     /// Adds a part, not ready until it says so. One that had this name has no more say.
     pub fn register(&self, name: &str) -> Part {
         let name: Arc<str> = name.into();
-        let number = self.with(|state| {
+        let number = self.change(|state| {
             state.registered += 1;
             let number = state.registered;
             let entry = Entry { number, waits_for: Some("starting".to_owned()) };
@@ -50,12 +59,17 @@ impl Readiness {
 
     /// Whoever had this name has no more say.
     pub fn remove(&self, name: &str) {
-        self.with(|state| state.parts.remove(name));
+        self.change(|state| state.parts.remove(name));
     }
 
     /// From now on not ready, whatever the parts say: the first step of a shutdown.
     pub fn stop(&self) {
-        self.with(|state| state.stopping = true);
+        self.change(|state| state.stopping = true);
+    }
+
+    /// Sees every change from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     pub fn is_ready(&self) -> bool {
@@ -73,8 +87,14 @@ impl Readiness {
         })
     }
 
+    fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let done = self.with(act);
+        self.0.changes.send_replace(());
+        done
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -90,7 +110,7 @@ impl Part {
     }
 
     fn say(&self, waits_for: Option<String>) {
-        self.readiness.with(|state| {
+        self.readiness.change(|state| {
             let entry = state.parts.get_mut(&self.name);
             let own = entry.filter(|entry| entry.number == self.number);
             own.into_iter().for_each(|entry| entry.waits_for = waits_for.clone());

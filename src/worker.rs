@@ -70,7 +70,19 @@ pub struct Surroundings {
 #[derive(Debug)]
 pub struct Worker {
     thread: JoinHandle<()>,
-    changes: mpsc::Sender<Change>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// By which a worker can be asked whether it still turns.
+#[derive(Clone, Debug)]
+pub struct Pulse(mpsc::Sender<Order>);
+
+/// What a worker is told.
+#[derive(Debug)]
+enum Order {
+    Change(Change),
+    /// To say that it is there.
+    Answer(oneshot::Sender<()>),
 }
 
 /// A socket by its [`Listener::number`], for one worker.
@@ -95,15 +107,15 @@ pub struct Change {
 /// When a thread cannot be had.
 pub fn start(around: &Surroundings, count: usize) -> io::Result<Vec<Worker>> {
     let start_one = |number| {
-        let (changes, to_make) = mpsc::channel(1);
+        let (orders, to_follow) = mpsc::channel(1);
         let around = around.clone();
         let name = format!("worker-{number}");
         let thread = thread::Builder::new().name(name).spawn(move || {
-            if let Err(error) = run(around, to_make, number) {
+            if let Err(error) = run(around, to_follow, number) {
                 error!(%error, "a worker could not start");
             }
         })?;
-        Ok(Worker { thread, changes })
+        Ok(Worker { thread, orders })
     };
     (0..count).map(start_one).collect()
 }
@@ -111,7 +123,11 @@ pub fn start(around: &Surroundings, count: usize) -> io::Result<Vec<Worker>> {
 impl Worker {
     /// Has it serve otherwise. What is under way ends as it began. One that has ended serves nothing.
     pub async fn change(&self, change: Change) {
-        let _ = self.changes.send(change).await;
+        let _ = self.orders.send(Order::Change(change)).await;
+    }
+
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.orders.clone())
     }
 
     /// Waits for its end, in this thread.
@@ -120,14 +136,30 @@ impl Worker {
     }
 }
 
-fn run(around: Surroundings, mut changes: mpsc::Receiver<Change>, number: usize) -> io::Result<()> {
+impl Pulse {
+    /// Completes when it has answered, between two turns of what it serves: never, if it hangs or has
+    /// ended.
+    pub async fn beats(&self) {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.0.send(Order::Answer(answer)).await;
+        if asked.is_err() || answered.await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+fn run(around: Surroundings, mut orders: mpsc::Receiver<Order>, number: usize) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let drain = around.drain.clone();
         let mut serves = Serves::new(around, number);
         loop {
             tokio::select! {
-                Some(change) = changes.recv() => serves.change(change),
+                Some(order) = orders.recv() => match order {
+                    Order::Change(change) => serves.change(change),
+                    // Whoever has asked may wait no longer.
+                    Order::Answer(answer) => drop(answer.send(())),
+                },
                 () = drain.ended() => return Ok(()),
             }
         }

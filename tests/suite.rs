@@ -74,6 +74,7 @@ mod smuggling;
 mod store_health;
 mod strangers;
 mod streaming;
+mod systemd;
 mod third_vendor;
 mod tls;
 mod tls_faults;

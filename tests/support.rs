@@ -26,6 +26,7 @@ pub mod servers;
 pub mod stage;
 pub mod strangers;
 pub mod switch;
+pub mod systemd;
 pub mod vendor;
 pub mod vendors;
 

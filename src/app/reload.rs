@@ -19,6 +19,7 @@ use crate::telemetry::metrics::Reread;
 
 use super::StartError;
 use super::gear::{Gear, Plan};
+use super::service::Service;
 use super::watch::Watch;
 
 /// Reads the config as it was read at start.
@@ -31,6 +32,7 @@ pub(super) struct Reloader {
     pub(super) again: Option<Reader>,
     pub(super) watch: Watch,
     pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) service: Service,
     /// Told of a refresher that has ended though nobody told it to.
     pub(super) failures: mpsc::Sender<JoinError>,
     /// The config as it is now was refused.
@@ -112,6 +114,13 @@ impl Reloader {
         if self.again.is_none() {
             return Err(NotReloaded::NoFile);
         }
+        self.service.reloading().await;
+        let outcome = self.read_again().await;
+        self.service.reloaded(outcome.is_err()).await;
+        outcome
+    }
+
+    async fn read_again(&mut self) -> Result<(), NotReloaded> {
         // What is wrong may be told when the config that it comes from has gone.
         let _hold = live::hold();
         self.watch.take_note().await;

@@ -9,6 +9,7 @@ use crate::app::{self, Gateway, Reader};
 use crate::config::parse;
 use crate::secret::live::Hold;
 use crate::signal::{Hangup, Shutdown};
+use crate::systemd::Systemd;
 
 use super::{Arguments, ConfigFile, Failure, block_on, core_dumps, environment};
 
@@ -29,7 +30,8 @@ pub(super) fn run(
         let mut hangup = Hangup::install().map_err(Failure::failed)?;
         let path = file.config.clone();
         let again: Reader = Box::new(move || parse::read(&path, environment()));
-        let gateway = app::start_from(config, Some(again)).await.map_err(Failure::failed)?;
+        let gateway = app::start_from(config, Some(again), Systemd::from_env()).await;
+        let gateway = gateway.map_err(Failure::failed)?;
         *hold = None;
         let reloads = gateway.reloads();
         let reload = async {
