@@ -44,6 +44,7 @@ use crate::token::store::memory::MemoryStore;
 use crate::token::store::redis::RedisStore;
 use crate::token::store::seal::Vault;
 use crate::token::store::{Store, StoreError};
+use crate::units::Listen;
 use crate::upstream::tls;
 use crate::worker::{self, Surroundings, Worker};
 
@@ -53,7 +54,7 @@ pub use reload::Reader;
 use reload::Reloader;
 use service::Service;
 use sockets::Sockets;
-pub use sockets::{Address, Addresses, BindError};
+pub use sockets::{Address, Addresses, BindError, Handed, HandedError};
 use watch::Watch;
 
 /// A gateway that serves. Dropping it without [`Gateway::stop`] ends it without a drain.
@@ -75,6 +76,8 @@ pub struct Gateway {
 pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Handed(#[from] HandedError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the store's TLS")]
@@ -107,17 +110,19 @@ pub enum StartError {
 /// # Errors
 /// When an address is taken, the store is in use or damaged, or TLS cannot be set up.
 pub async fn start(config: Config) -> Result<Gateway, StartError> {
-    start_from(config, None, Systemd::default()).await
+    start_from(config, None, Systemd::default(), Handed::default()).await
 }
 
-/// The same, of a config that can be read `again`, under a systemd that is told how it goes.
+/// The same, of a config that can be read `again`, under a systemd that is told how it goes and has handed
+/// sockets over.
 ///
 /// # Errors
-/// As with [`start`].
+/// As with [`start`], and when a socket was handed over that the config does not name.
 pub async fn start_from(
     config: Config,
     again: Option<Reader>,
     systemd: Systemd,
+    mut handed: Handed,
 ) -> Result<Gateway, StartError> {
     // At once, for they were read a moment ago.
     let watch = Watch::new(reload::files_of(&config)).await;
@@ -134,7 +139,7 @@ pub async fn start_from(
         readiness: readiness.clone(),
         metrics: metrics.clone(),
     };
-    let (admin_socket, admin_address) = sockets::bind_admin(config.admin)?;
+    let (admin_socket, admin_address) = sockets::bind_admin(config.admin, &mut handed)?;
     let drain = Drain::default();
     let around = Surroundings { metrics: metrics.clone(), drain: drain.clone() };
     let workers = config.workers.unwrap_or_else(cores);
@@ -159,7 +164,9 @@ pub async fn start_from(
     };
     // The workers end with it if this fails.
     let mut unfinished = Ending(Some(drain.clone()));
-    let plan = gear.plan(config)?;
+    let listening = listening(&config);
+    let plan = gear.plan(config, &mut handed)?;
+    handed.are_taken(&listening)?;
     gear.publish(plan).await;
     unfinished.0 = None;
 
@@ -318,6 +325,17 @@ pub fn open_store(config: &StoreConfig, opener: Opener) -> Result<Store, StartEr
         }
     };
     Ok(store.sealed(Vault::new(&config.keys)))
+}
+
+/// Where callers and operators are listened for, by the key that says so.
+fn listening(config: &Config) -> Vec<(String, Listen)> {
+    let admin = ("admin.listen".to_owned(), Listen::Tcp(config.admin));
+    let shared = config.gateway.iter().map(|it| ("gateway.listen".to_owned(), it.address.clone()));
+    let own = config.upstreams.iter().filter_map(|upstream| {
+        let listen = upstream.listen.as_ref()?;
+        Some((format!("upstream.{}.listen", upstream.name), listen.address.clone()))
+    });
+    std::iter::once(admin).chain(shared).chain(own).collect()
 }
 
 /// Host, process and a number drawn by lot: containers share names and process ids.

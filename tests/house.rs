@@ -56,6 +56,20 @@ fn no_vendor_is_named_in_the_program() {
     assert_none("vendors are descriptions, not code", &broken);
 }
 
+/// What the environment holds for this process alone, as `NOTIFY_SOCKET` and `LISTEN_FDS`, so has no heir.
+#[test]
+fn no_other_program_is_started() {
+    let mut broken = Vec::new();
+    for source in sources("src") {
+        for (line, text) in source.program() {
+            if text.contains("process::Command") || text.contains("CommandExt") {
+                broken.push(format!("{}:{line}: {}", source.path, text.trim()));
+            }
+        }
+    }
+    assert_none("the program starts no other", &broken);
+}
+
 #[test]
 fn http_clients_stay_in_their_rooms() {
     for (client, room) in [("hyper::client", "upstream"), ("reqwest::", "token")] {

@@ -71,6 +71,7 @@ mod seeds;
 mod shutdown;
 mod single_flight;
 mod smuggling;
+mod sockets_handed;
 mod store_health;
 mod strangers;
 mod streaming;

@@ -23,7 +23,7 @@ use crate::worker::{Blueprint, Change, Worker};
 use super::assemble::{Assembled, Prepared, Running, Shared};
 use super::callers_tls::CallersTls;
 use super::clients::{List, admin_keys};
-use super::sockets::{Addresses, Sockets, Wanted};
+use super::sockets::{Addresses, Handed, Sockets, Wanted};
 use super::{StartError, files};
 
 /// All that runs by the config, but for the admin address.
@@ -65,12 +65,12 @@ impl fmt::Debug for Gear {
 }
 
 impl Gear {
-    /// Reads and binds what the config names. Nothing changes by that.
+    /// Reads and binds what the config names, unless it was handed over. Nothing changes by that.
     ///
     /// # Errors
     /// When an address is taken, or TLS cannot be set up.
-    pub(super) fn plan(&self, config: Config) -> Result<Plan, StartError> {
-        let wanted = self.sockets.want(&config, self.admin, self.workers.len())?;
+    pub(super) fn plan(&self, config: Config, handed: &mut Handed) -> Result<Plan, StartError> {
+        let wanted = self.sockets.want(&config, self.admin, self.workers.len(), handed)?;
         let Config {
             upstreams, clients, callers_tls, limits, admin_hosts, shutdown, warnings, ..
         } = config;

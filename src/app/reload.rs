@@ -20,6 +20,7 @@ use crate::telemetry::metrics::Reread;
 use super::StartError;
 use super::gear::{Gear, Plan};
 use super::service::Service;
+use super::sockets::Handed;
 use super::watch::Watch;
 
 /// Reads the config as it was read at start.
@@ -171,7 +172,7 @@ impl Reloader {
 
     fn plan_of(&self, config: Config, document: &Document) -> Result<Plan, Report> {
         self.gear.fixed.report(&Fixed::of(&config), document).into_result()?;
-        self.gear.plan(config).map_err(|error| placed(&error, document))
+        self.gear.plan(config, &mut Handed::default()).map_err(|error| placed(&error, document))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every socket is bound before anything serves by it, and kept for as long as the config names it.
 
 mod file;
+mod handed;
 
 use std::fmt::{self, Display};
 use std::io;
@@ -17,6 +18,7 @@ use crate::units::Listen;
 use crate::worker::{Listener, Opened};
 
 use file::SocketFile;
+pub use handed::{Handed, HandedError};
 
 /// Where a gateway listens.
 #[derive(Clone, Debug)]
@@ -49,7 +51,7 @@ pub(super) struct Open {
     listener: Listener,
     config: ListenConfig,
     address: Address,
-    /// It is a file, too.
+    /// It is a file, too, of our own.
     _file: Option<SocketFile>,
 }
 
@@ -74,12 +76,13 @@ pub struct BindError {
 }
 
 impl Sockets {
-    /// Binds what `config` wants and is not open yet, for so many workers. Nothing is closed.
+    /// Takes or binds what `config` wants and is not open yet, for so many workers. Nothing is closed.
     pub(super) fn want(
         &self,
         config: &Config,
         admin: SocketAddr,
         workers: usize,
+        handed: &mut Handed,
     ) -> Result<Wanted, BindError> {
         let mut wanted = Wanted {
             addresses: Addresses {
@@ -93,7 +96,7 @@ impl Sockets {
             opened: (0..workers).map(|_| Vec::new()).collect(),
         };
         if let Some(listen) = &config.gateway {
-            let address = self.want_one(&mut wanted, None, listen);
+            let address = self.want_one(&mut wanted, None, listen, handed);
             let address = address.map_err(|source| BindError::of("gateway", listen, source))?;
             wanted.addresses.gateway = Some(address);
         }
@@ -103,7 +106,7 @@ impl Sockets {
             };
             let name = upstream.name.clone();
             let table = format!("upstream.{name}");
-            let address = self.want_one(&mut wanted, Some(name.clone()), listen);
+            let address = self.want_one(&mut wanted, Some(name.clone()), listen, handed);
             let address = address.map_err(|source| BindError::of(&table, listen, source))?;
             wanted.addresses.upstreams.push((name, address));
         }
@@ -115,6 +118,7 @@ impl Sockets {
         wanted: &mut Wanted,
         upstream: Option<String>,
         listen: &ListenConfig,
+        handed: &mut Handed,
     ) -> io::Result<Address> {
         let of_same =
             self.open.iter().find(|it| it.listener.upstream == upstream && it.config == *listen);
@@ -130,7 +134,10 @@ impl Sockets {
             wanted.listeners.push(Listener { number: open.listener.number, upstream });
             return Ok(open.address.clone());
         }
-        let Bound { socket, address, file } = bind(listen)?;
+        let Bound { socket, address, file } = match handed.take(&listen.address) {
+            Some(socket) => Bound::handed(socket, &listen.address)?,
+            None => bind(listen)?,
+        };
         let number = self.count + wanted.new.len() as u64;
         for opened in &mut wanted.opened {
             opened.push((number, socket.share()?));
@@ -177,9 +184,15 @@ impl BindError {
 }
 
 /// On the runtime that starts the gateway; the others are taken over by the workers'.
-pub(super) fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let bound = || {
-        let listener = StdTcpListener::bind(address)?;
+pub(super) fn bind_admin(
+    address: SocketAddr,
+    handed: &mut Handed,
+) -> Result<(TcpListener, SocketAddr), BindError> {
+    let mut bound = || {
+        let listener = match handed.take(&Listen::Tcp(address)) {
+            Some(Socket::Tcp(listener)) => listener,
+            _ => StdTcpListener::bind(address)?,
+        };
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
@@ -247,6 +260,18 @@ struct Bound {
     socket: Socket,
     address: Address,
     file: Option<SocketFile>,
+}
+
+impl Bound {
+    /// Its file, if it has one, belongs to whoever has opened it.
+    fn handed(socket: Socket, listen: &Listen) -> io::Result<Self> {
+        let address = match (&socket, listen) {
+            (Socket::Tcp(socket), _) => Address::Tcp(socket.local_addr()?),
+            (Socket::Unix(_), Listen::Unix(path)) => Address::Unix(path.clone()),
+            (Socket::Unix(_), Listen::Tcp(_)) => unreachable!("it was found by its address"),
+        };
+        Ok(Self { socket, address, file: None })
+    }
 }
 
 fn bind(listen: &ListenConfig) -> io::Result<Bound> {

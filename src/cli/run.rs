@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use tracing::{info, warn};
 
-use crate::app::{self, Gateway, Reader};
+use crate::app::{self, Gateway, Handed, Reader};
 use crate::config::parse;
 use crate::secret::live::Hold;
 use crate::signal::{Hangup, Shutdown};
@@ -19,8 +19,11 @@ pub(super) fn run(
     arguments: &Arguments,
     hold: &mut Option<Hold>,
 ) -> Result<ExitCode, Failure> {
+    // Now, for there is no other thread yet.
+    let handed = Handed::from_env();
     let config = parse::file(&file.config, environment()).map_err(Failure::Config)?;
     arguments.init_log(&config.log)?;
+    let handed = handed.map_err(Failure::failed)?;
     if config.core_dumps {
         core_dumps::permit().map_err(|error| Failure::failed(io::Error::from(error)))?;
     }
@@ -30,7 +33,7 @@ pub(super) fn run(
         let mut hangup = Hangup::install().map_err(Failure::failed)?;
         let path = file.config.clone();
         let again: Reader = Box::new(move || parse::read(&path, environment()));
-        let gateway = app::start_from(config, Some(again), Systemd::from_env()).await;
+        let gateway = app::start_from(config, Some(again), Systemd::from_env(), handed).await;
         let gateway = gateway.map_err(Failure::failed)?;
         *hold = None;
         let reloads = gateway.reloads();

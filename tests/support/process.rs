@@ -72,10 +72,17 @@ pub(crate) async fn run(command: Command) -> Ended {
 // === impl Process ===
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null(), Stdio::piped())
+    }
+
+    pub(crate) fn start_with(mut command: Command, stdin: Stdio, stdout: Stdio) -> Self {
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("the program starts");
-        let stdout = Output::of(child.stdout.take().expect("a pipe"));
+        let stdout = match child.stdout.take() {
+            Some(stdout) => Output::of(stdout),
+            None => Output::of(tokio::io::empty()),
+        };
         let stderr = Output::of(child.stderr.take().expect("a pipe"));
         Self { child, stderr: stderr.clone(), stdout, _watch: Watch(stderr) }
     }

@@ -1,12 +1,14 @@
-//! What systemd is to a service: it hears what the service tells.
+//! What systemd is to a service: it hears what the service tells, and hands sockets over.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
 
-use super::process::gateway;
+use super::process::{Process, gateway};
 use super::soon;
 
 /// One who listens at an address for `NOTIFY_SOCKET`.
@@ -91,4 +93,17 @@ pub fn after(shell: &str, config: &Path) -> Command {
         };
     }
     command
+}
+
+/// `tokenward run` with these sockets, at most two, in its hands.
+pub fn with_sockets(config: &Path, sockets: Vec<OwnedFd>) -> Process {
+    let count = sockets.len();
+    let shell = format!(
+        "exec 3<&0 4<&1 0</dev/null 1>&2; \
+         export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES=one:two;"
+    );
+    let mut sockets = sockets.into_iter().map(Stdio::from);
+    let mut next = || sockets.next().unwrap_or_else(Stdio::null);
+    let (first, second) = (next(), next());
+    Process::start_with(after(&shell, config), first, second)
 }
