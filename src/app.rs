@@ -1,5 +1,6 @@
 //! Puts the parts together, and takes them apart in order.
 
+mod access;
 mod assemble;
 mod callers_tls;
 mod clients;
@@ -45,6 +46,7 @@ use crate::token::store::{Store, StoreError};
 use crate::upstream::tls;
 use crate::worker::{self, Surroundings, Worker};
 
+use access::Access;
 use assemble::Shared;
 use gear::Gear;
 pub use reload::Reader;
@@ -143,6 +145,7 @@ pub async fn start_from(config: Config, again: Option<Reader>) -> Result<Gateway
         upstreams: Vec::new(),
         clients: None,
         tls: None,
+        access: Access::default(),
         refreshers: JoinSet::new(),
         stop_refreshers: stop_refreshers.clone(),
         shown: Arc::new(ArcSwap::from_pointee(shown)),
@@ -221,14 +224,17 @@ impl Gateway {
         gear.sockets.clear();
         let left = self.drain.drain(gear.grace).await;
         gear.stop_refreshers.cancel();
-        let Gear { mut refreshers, workers, grace, .. } = gear;
+        let Gear { mut refreshers, workers, access, grace, .. } = gear;
         let ended = async { while refreshers.join_next().await.is_some() {} };
         // A call of the token endpoint may take longer, and nothing else needs the grace now.
         let time = grace.saturating_sub(began.elapsed()).max(LAST_RENEWAL);
         if timeout(time, ended).await.is_err() {
             warn!("a renewal was still under way at the end");
         }
-        let joined = spawn_blocking(move || workers.into_iter().for_each(Worker::join));
+        let joined = spawn_blocking(move || {
+            workers.into_iter().for_each(Worker::join);
+            access.end();
+        });
         let _ = timeout(LAST_RENEWAL, joined).await;
         left
     }

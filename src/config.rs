@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::browsers::Hosts;
 use crate::framing;
+use crate::proxy::access;
 use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
 use crate::proxy::tls as callers_tls;
@@ -146,6 +147,8 @@ impl fmt::Display for StorePlace {
 pub struct LogConfig {
     pub format: Format,
     pub level: String,
+    /// `None`: there is no access log.
+    pub access: Option<access::Config>,
 }
 
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod support;
 
 mod abuse;
 mod abuse_http2;
+mod access_log;
 mod alerts;
 mod allow_lists;
 mod back_pressure;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::document::{Document, Report};
+use crate::telemetry::log::Format;
 
-use super::{Config, LogConfig, StoreConfig, StorePlace};
+use super::{Config, StoreConfig, StorePlace};
 
 /// The part of a config that a running gateway cannot take another of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct Fixed {
     admin: SocketAddr,
     store: StoreConfig,
     workers: Option<usize>,
-    log: LogConfig,
+    log_format: Format,
     core_dumps: bool,
 }
 
@@ -20,7 +21,7 @@ impl Fixed {
     pub fn of(config: &Config) -> Self {
         let Config { admin, store, workers, log, core_dumps, .. } = config;
         let (admin, workers, core_dumps) = (*admin, *workers, *core_dumps);
-        Self { admin, store: store.clone(), workers, log: log.clone(), core_dumps }
+        Self { admin, store: store.clone(), workers, log_format: log.format, core_dumps }
     }
 
     /// Every key in which the wanted config differs, as a mistake in its place.
@@ -36,11 +37,10 @@ impl Fixed {
 
     fn differs_from(&self, wanted: &Self) -> Vec<&'static [&'static str]> {
         let mut keys: Vec<&'static [&'static str]> = Vec::new();
-        let looked_at: [(&'static [&'static str], bool); 7] = [
+        let looked_at: [(&'static [&'static str], bool); 6] = [
             (&["workers"], self.workers != wanted.workers),
             (&["core_dumps"], self.core_dumps != wanted.core_dumps),
-            (&["log", "format"], self.log.format != wanted.log.format),
-            (&["log", "level"], self.log.level != wanted.log.level),
+            (&["log", "format"], self.log_format != wanted.log_format),
             (&["admin", "listen"], self.admin != wanted.admin),
             (&["store", "encryption_key"], self.store.keys != wanted.store.keys),
             (&["store", "lease"], self.store.lease != wanted.store.lease),

@@ -4,6 +4,7 @@
 pub mod allow;
 mod clients;
 mod listen;
+mod logging;
 mod store;
 mod tls;
 mod upstream;
@@ -13,18 +14,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::browsers::{BadHost, Hosts};
-use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
 use crate::secret::{SHORTEST_LISTED, Secret};
-use crate::telemetry::log;
 use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits, RawLog};
+use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits};
 use super::secrets::SecretSource;
-use super::{CallerLimits, Config, ListenConfig, LogConfig};
+use super::{CallerLimits, Config, ListenConfig};
 
 use listen::Written;
 
@@ -290,14 +289,6 @@ impl Parser<'_> {
         };
         let connections = raw.connections.map_or(CONNECTIONS, |count| count.get() as usize);
         CallerLimits { connections, request }
-    }
-
-    fn log(&mut self, raw: RawLog) -> LogConfig {
-        let level = raw.level.unwrap_or_else(|| "info".to_owned());
-        if let Err(error) = log::check_level(&level) {
-            self.note(&["log", "level"], causes(&error));
-        }
-        LogConfig { format: raw.format.unwrap_or_default(), level }
     }
 
     fn refuse_twice(&mut self, upstream: &str, listen: &Listen, taken: &[(String, Listen)]) {

@@ -3,6 +3,7 @@
 //! Nothing here has a default and nothing is compared with anything: that is the parser's.
 
 mod listening;
+mod logging;
 mod one_or_more;
 mod upstream;
 
@@ -14,10 +15,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::secrets::SecretSource;
-use crate::telemetry::log::Format;
 use crate::units::{Listen, Size, Span};
 
 pub use listening::{RawClientsTls, RawSocket};
+pub use logging::{RawAccess, RawLog};
 pub use one_or_more::{Described, OneOrMore};
 pub use upstream::*;
 
@@ -44,19 +45,6 @@ pub struct RawConfig {
     /// One API each, by a name of the operator's choice: it is part of paths, labels and logs.
     #[schemars(extend("propertyNames" = serde_json::json!({ "pattern": "^[a-z0-9_-]+$" })))]
     pub upstream: BTreeMap<String, RawUpstream>,
-}
-
-/// Lines on standard error.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawLog {
-    /// `text` for people or `json` for machines.
-    #[schemars(extend("default" = "text"))]
-    pub format: Option<Format>,
-    /// `error`, `warn`, `info`, `debug` or `trace`; or a filter such as
-    /// `info,tokenward::proxy=debug`.
-    #[schemars(extend("default" = "info"))]
-    pub level: Option<String>,
 }
 
 /// Health, readiness, metrics and status.
