@@ -35,6 +35,7 @@ use crate::drain::Drain;
 use crate::pem::PemError;
 use crate::readiness::Readiness;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces;
 use crate::token::Tokens;
 use crate::token::provider;
 use crate::token::store::file::FileStore;
@@ -95,6 +96,8 @@ pub enum StartError {
     CallersTls(#[source] PemError),
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Traces(#[from] traces::StartError),
     #[error("the workers cannot be started")]
     Workers(#[source] io::Error),
 }
@@ -115,6 +118,9 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
 pub async fn start_from(config: Config, again: Option<Reader>) -> Result<Gateway, StartError> {
     // At once, for they were read a moment ago.
     let watch = Watch::new(reload::files_of(&config)).await;
+    if let Some(config) = &config.traces {
+        traces::start(config)?;
+    }
     let started = Instant::now();
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
@@ -236,6 +242,7 @@ impl Gateway {
             access.end();
         });
         let _ = timeout(LAST_RENEWAL, joined).await;
+        traces::stop(LAST_SPANS).await;
         left
     }
 }
@@ -304,3 +311,5 @@ fn cores() -> usize {
 
 /// The least time that the end waits for a renewal whose answer must be saved.
 const LAST_RENEWAL: Duration = Duration::from_secs(5);
+/// The longest that it waits for a collector.
+const LAST_SPANS: Duration = Duration::from_secs(2);

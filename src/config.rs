@@ -21,6 +21,7 @@ use crate::proxy::guard;
 use crate::proxy::tls as callers_tls;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
+use crate::telemetry::traces;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
 use crate::token::store::{kubernetes, redis, seal};
@@ -50,6 +51,8 @@ pub struct Config {
     /// Threads that serve requests; `None`: one for each core.
     pub workers: Option<usize>,
     pub log: LogConfig,
+    /// `None`: there are none.
+    pub traces: Option<traces::Config>,
     /// How long requests may take to end when the process is told to.
     pub grace: Duration,
     pub upstreams: Vec<UpstreamConfig>,

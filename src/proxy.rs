@@ -225,9 +225,11 @@ impl Proxy {
 
         let (token, sent) = match settings.tokens.at_hand() {
             Some(token) => (token, began),
-            None => (awaited(route).await?, Instant::now()),
+            None => (awaited(route, entry).await?, Instant::now()),
         };
-        let mut first = attempt(&flight, &head, &token, sent).await?;
+        let first = attempt(&flight, &mut head, &token, sent).await;
+        entry.inspect(|it| it.attempted(settings, first.as_ref()));
+        let mut first = first?;
         let Some(rejected) = &first.rejected else {
             first.note_worked(&token);
             return Ok(self.hand_on(first, route, flight, None, head.upgrade.take()));
@@ -241,7 +243,9 @@ impl Proxy {
             settings.tokens.refresh_soon(token.generation);
             return Ok(self.hand_on(first, route, flight, Some(Retry::Skipped(skip)), None));
         }
-        let newer = settings.tokens.newer_than(token.generation);
+        let cause = entry.and_then(Entry::context);
+        let caused = cause.map(|cause| settings.tokens.caused_by(cause));
+        let newer = caused.as_ref().unwrap_or(&settings.tokens).newer_than(token.generation);
         let settled = first.settle(settings.look.bytes as u64, &flight);
         // In a box: a request that meets no rejection shall not carry its weight.
         let meanwhile = Box::pin(async { tokio::join!(newer, settled).0 });
@@ -249,8 +253,10 @@ impl Proxy {
             let skipped = Retry::Skipped(Skip::NoToken);
             return Ok(self.hand_on(first, route, flight, Some(skipped), None));
         };
-        let again = attempt(&flight, &head, &fresh, Instant::now());
-        let second = match Box::pin(again).await {
+        let again = attempt(&flight, &mut head, &fresh, Instant::now());
+        let second = Box::pin(again).await;
+        entry.inspect(|it| it.attempted(settings, second.as_ref()));
+        let second = match second {
             Ok(second) => second,
             Err(error) => {
                 if let Some(unlogged) = self.failures.admit() {
@@ -306,13 +312,13 @@ impl Proxy {
 /// Sends the request with this token and looks at the head of the answer.
 async fn attempt(
     flight: &Flight,
-    head: &Head,
+    head: &mut Head,
     token: &Live,
     sent: Instant,
 ) -> Result<Answer, ProxyError> {
     let Flight { route, replay, entry, .. } = flight;
     let settings = &route.settings;
-    entry.iter().for_each(|entry| entry.attempts(token.generation));
+    entry.iter().for_each(|entry| entry.attempts(settings, head, token.generation));
     let mut unread = 0;
     let target = inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
     let request = head.with(&target, token);
@@ -350,10 +356,13 @@ async fn attempt(
     Ok(Answer { response, lease: Some(lease), rejected })
 }
 
-async fn awaited(route: &Route) -> Result<Arc<Live>, ProxyError> {
+async fn awaited(route: &Route, entry: Option<&Entry>) -> Result<Arc<Live>, ProxyError> {
     let settings = &route.settings;
-    settings
-        .tokens
+    let cause = entry.and_then(Entry::context);
+    let caused = cause.map(|cause| settings.tokens.caused_by(cause));
+    caused
+        .as_ref()
+        .unwrap_or(&settings.tokens)
         .current()
         .await
         .map_err(|source| ProxyError::NoToken { upstream: settings.name.clone(), source })

@@ -79,6 +79,8 @@ mod third_vendor;
 mod tls;
 mod tls_faults;
 mod tls_names;
+#[cfg(feature = "otlp")]
+mod traces;
 mod trailers;
 mod unix_sockets;
 mod upgrades;

@@ -7,6 +7,7 @@ mod listen;
 mod logging;
 mod store;
 mod tls;
+mod traces;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -189,6 +190,7 @@ impl Parser<'_> {
             self.warnings.push(warning.to_owned());
         }
         let log = self.log(raw.log);
+        let traces = raw.traces.and_then(|traces| self.traces(traces));
         let store = self.store(raw.store);
         let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
@@ -220,6 +222,7 @@ impl Parser<'_> {
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
             log,
+            traces,
             grace: raw.shutdown.grace.map_or(GRACE, Duration::from),
             upstreams,
             core_dumps,

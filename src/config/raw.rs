@@ -5,6 +5,7 @@
 mod listening;
 mod logging;
 mod one_or_more;
+mod traces;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::units::{Listen, Size, Span};
 pub use listening::{RawClientsTls, RawSocket};
 pub use logging::{RawAccess, RawLog};
 pub use one_or_more::{Described, OneOrMore};
+pub use traces::RawTraces;
 pub use upstream::*;
 
 /// The whole file.
@@ -34,6 +36,8 @@ pub struct RawConfig {
     #[schemars(extend("default" = false))]
     pub core_dumps: Option<bool>,
     pub log: RawLog,
+    /// Left out: there are none.
+    pub traces: Option<RawTraces>,
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
     pub gateway: Option<RawGateway>,

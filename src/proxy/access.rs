@@ -1,8 +1,9 @@
-//! The access log: what a request was, as far as it may be told, and what came of it. Nothing is made of
-//! it where no log is wanted.
+//! What a request was, as far as it may be told, and what came of it: a record of the access log, and spans
+//! of a trace. Nothing is made of it where neither is wanted.
 
 mod record;
 mod shape;
+mod spans;
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;
@@ -14,15 +15,19 @@ use http::{Request, StatusCode};
 use tokio::time::Instant;
 
 use crate::telemetry::log::Apart;
+use crate::telemetry::traces;
 
+use super::Answer;
 use super::clients::Client;
 use super::error::ProxyError;
+use super::head::Head;
 use super::peer::Peer;
 use super::reply::{self, ReplyBody};
 use super::retry::Retry;
 use super::route::{Entrance, Settings};
 
 pub use record::{End, Record, line};
+use spans::Spans;
 
 /// Of which requests there are records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +45,17 @@ pub struct Log {
     pub records: Apart<Box<Record>>,
 }
 
-/// A request under way, in a log. Whoever carries it on holds a clone; with the last of them its record
-/// is written.
+/// A request under way, in a log or a trace. Whoever carries it on holds a clone; with the last of them
+/// its record is written, and its span ends.
 #[derive(Clone, Debug)]
 pub struct Entry(Rc<Open>);
 
 #[derive(Debug)]
 struct Open {
-    log: Rc<Log>,
+    log: Option<Rc<Log>>,
     began: Instant,
     record: RefCell<Box<Record>>,
+    spans: RefCell<Spans>,
 }
 
 impl Entry {
@@ -60,11 +66,18 @@ impl Entry {
         peer: &Peer,
         request: Option<&Request<B>>,
     ) -> Option<Self> {
-        let log = log?.clone();
+        if log.is_none() && !traces::is_on() {
+            return None;
+        }
         let mut record = Box::new(Record::new(entrance, peer.clone()));
         record.method = request.map(|request| request.method().clone());
         record.target = request.and_then(|request| request.uri().path_and_query().cloned());
-        Some(Self(Rc::new(Open { log, began: Instant::now(), record: RefCell::new(record) })))
+        Some(Self(Rc::new(Open {
+            log: log.cloned(),
+            began: Instant::now(),
+            record: RefCell::new(record),
+            spans: RefCell::new(Spans::begin(request.map(Request::headers))),
+        })))
     }
 
     /// Who asks, and whom.
@@ -75,12 +88,23 @@ impl Entry {
         });
     }
 
-    /// An attempt carries this token.
-    pub fn attempts(&self, generation: u64) {
+    /// An attempt with this head carries this token.
+    pub(super) fn attempts(&self, settings: &Settings, head: &mut Head, generation: u64) {
         self.note(|record| {
             record.generation = Some(generation);
+            self.0.spans.borrow_mut().attempt(settings, head, record);
             record.attempts += 1;
         });
+    }
+
+    /// What came of it.
+    pub(super) fn attempted(&self, settings: &Settings, answer: Result<&Answer, &ProxyError>) {
+        self.0.spans.borrow_mut().attempted(settings, answer);
+    }
+
+    /// What a renewal that it waits for is a part of.
+    pub fn context(&self) -> Option<traces::Context> {
+        self.0.spans.borrow().context()
     }
 
     /// The first byte of an answer has come, so long after it was asked for.
@@ -141,13 +165,15 @@ impl Drop for Open {
         let nothing = Record::new(Entrance::Gone, Peer::Unix);
         let mut record = self.record.replace(Box::new(nothing));
         record.took = self.began.elapsed();
-        let Config { one_of, slow } = self.log.config;
+        self.spans.take().end(&record);
+        let Some(log) = &self.log else { return };
+        let Config { one_of, slow } = log.config;
         record.stands_for = match record.is_remarkable(slow) {
             true => 1,
             false => one_of.get(),
         };
         if record.stands_for == 1 || fastrand::u32(..one_of.get()) == 0 {
-            self.log.records.write(record);
+            log.records.write(record);
         }
     }
 }
