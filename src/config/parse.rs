@@ -47,7 +47,7 @@ pub struct Unread {
     pub files: Vec<PathBuf>,
 }
 
-/// The same as [`file`], with the document, for mistakes that show only later.
+/// The same as [`file()`], with the document, for mistakes that show only later.
 ///
 /// # Errors
 /// Every mistake in it.

@@ -65,6 +65,7 @@ pub struct RawAdmin {
     /// Names by which it may be called, beside localhost, 127.0.0.1, [::1] and the address that
     /// it listens on. If it listens on all addresses (`0.0.0.0`, `[::]`), any IP address names
     /// it. Left out: none.
+    #[allow(rustdoc::broken_intra_doc_links, reason = "`[::1]` is an address")]
     pub allowed_hosts: Option<Vec<String>>,
 }
 

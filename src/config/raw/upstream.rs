@@ -113,6 +113,7 @@ pub struct RawRefresh {
 pub struct RawGuard {
     /// Names by which callers may address the gateway, beside localhost, 127.0.0.1, [::1], the
     /// address that it listens on and the vendor's host. Left out: none.
+    #[allow(rustdoc::broken_intra_doc_links, reason = "`[::1]` is an address")]
     pub allowed_hosts: Option<Vec<String>>,
     /// In capitals. Left out: all.
     pub methods: Option<Vec<String>>,
