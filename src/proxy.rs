@@ -3,6 +3,7 @@
 
 pub mod access;
 mod admit;
+mod awaited;
 pub mod caller;
 pub mod clients;
 pub mod emulate;
@@ -225,11 +226,11 @@ impl Proxy {
 
         let (token, sent) = match settings.tokens.at_hand() {
             Some(token) => (token, began),
-            None => (awaited(route, entry).await?, Instant::now()),
+            // In a box: nearly all requests find one.
+            None => (Box::pin(awaited::current(settings, entry)).await?, Instant::now()),
         };
         let first = attempt(&flight, &mut head, &token, sent).await;
-        entry.inspect(|it| it.attempted(settings, first.as_ref()));
-        let mut first = first?;
+        let mut first = told(entry, settings, first)?;
         let Some(rejected) = &first.rejected else {
             first.note_worked(&token);
             return Ok(self.hand_on(first, route, flight, None, head.upgrade.take()));
@@ -243,9 +244,7 @@ impl Proxy {
             settings.tokens.refresh_soon(token.generation);
             return Ok(self.hand_on(first, route, flight, Some(Retry::Skipped(skip)), None));
         }
-        let cause = entry.and_then(Entry::context);
-        let caused = cause.map(|cause| settings.tokens.caused_by(cause));
-        let newer = caused.as_ref().unwrap_or(&settings.tokens).newer_than(token.generation);
+        let newer = awaited::newer_than(settings, entry, token.generation);
         let settled = first.settle(settings.look.bytes as u64, &flight);
         // In a box: a request that meets no rejection shall not carry its weight.
         let meanwhile = Box::pin(async { tokio::join!(newer, settled).0 });
@@ -254,9 +253,7 @@ impl Proxy {
             return Ok(self.hand_on(first, route, flight, Some(skipped), None));
         };
         let again = attempt(&flight, &mut head, &fresh, Instant::now());
-        let second = Box::pin(again).await;
-        entry.inspect(|it| it.attempted(settings, second.as_ref()));
-        let second = match second {
+        let second = match told(entry, settings, Box::pin(again).await) {
             Ok(second) => second,
             Err(error) => {
                 if let Some(unlogged) = self.failures.admit() {
@@ -356,16 +353,15 @@ async fn attempt(
     Ok(Answer { response, lease: Some(lease), rejected })
 }
 
-async fn awaited(route: &Route, entry: Option<&Entry>) -> Result<Arc<Live>, ProxyError> {
-    let settings = &route.settings;
-    let cause = entry.and_then(Entry::context);
-    let caused = cause.map(|cause| settings.tokens.caused_by(cause));
-    caused
-        .as_ref()
-        .unwrap_or(&settings.tokens)
-        .current()
-        .await
-        .map_err(|source| ProxyError::NoToken { upstream: settings.name.clone(), source })
+/// Tells a trace what came of an attempt. By value, for what is borrowed takes room in the future until
+/// its end.
+fn told(
+    entry: Option<&Entry>,
+    settings: &route::Settings,
+    answer: Result<Answer, ProxyError>,
+) -> Result<Answer, ProxyError> {
+    entry.inspect(|it| it.attempted(settings, answer.as_ref()));
+    answer
 }
 
 impl Answer {

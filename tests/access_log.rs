@@ -64,6 +64,11 @@ async fn p31_a_record_says_what_a_request_was_and_what_came_of_it() {
     assert_eq!((&told["retry"], &told["attempts"]), (&"recovered".into(), &2.into()), "{told}");
     assert_eq!((&told["generation"], &told["status"]), (&2.into(), &200.into()), "{told}");
 
+    caller.send("HEAD /head HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(caller.answer_to_head().await.status(), 200);
+    let told = record(&gateway.process, "/head").await;
+    assert_eq!((&told["end"], &told["bytes_out"]), (&"complete".into(), &0.into()), "{told}");
+
     gateway.vendor.will(Answer::close());
     let failed = call(&mut caller, "GET /failed").await;
     let told = record(&gateway.process, "/failed").await;

@@ -20,11 +20,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 pub use apart::{Apart, Writer};
-pub use level::{Level, LevelNow, Origin, check_level, configured_level, level_now, set_level};
+pub use level::{LevelNow, Origin, check_level, configured_level, level_now, set_level};
 pub use line::Fields;
 pub use panics::tell_panics;
 pub use screen::{Gap, Screen, WITHHELD_MESSAGE, holds_secret, withheld_total};
 pub use sieve::Sieve;
+
+use level::Level;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]

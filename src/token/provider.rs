@@ -124,7 +124,6 @@ impl Provider {
         let answer = answer.map_err(|error| self.way.failed(error))?;
         let status = answer.status();
         let body = self.read_bounded(answer).await?;
-        drop(span);
         // An answer that has lain through a sleep of the machine is as old as that.
         let asleep = clocks.look().map_or(Duration::ZERO, |shift| shift.asleep);
         wire::read(&self.config.answer, status, &body, clock::wall() - asleep, &said)

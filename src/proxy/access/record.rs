@@ -106,7 +106,6 @@ impl End {
 }
 
 /// The line of a record, whose time is that of the writing.
-#[expect(clippy::boxed_local, reason = "so it comes")]
 pub fn line(record: Box<Record>, format: Format) -> String {
     let mut line = Fields::new(format, Level::INFO, TARGET, TARGET);
     let millis = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1000.0);

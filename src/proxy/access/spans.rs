@@ -9,6 +9,7 @@ use crate::proxy::head::Head;
 use crate::proxy::reply;
 use crate::proxy::retry::Retry;
 use crate::proxy::route::Settings;
+use crate::telemetry::log::holds_secret;
 use crate::telemetry::traces::{self, Context, Kind, Span};
 
 use super::record::{End, Record};
@@ -43,7 +44,7 @@ impl Spans {
         span.name(method.to_owned());
         span.text("http.request.method", method);
         span.text("url.scheme", settings.scheme);
-        span.text("url.template", shape::of_path(head.target.path()));
+        span.text("url.template", shape_of(head.target.path()));
         let (host, port) = settings.server();
         span.text("server.address", host.to_owned());
         span.number("server.port", port.into());
@@ -80,7 +81,7 @@ impl Spans {
         // Its request was given up.
         attempt.into_iter().for_each(|mut span| span.fail("cancelled"));
         let method = record.method.as_ref().map_or("_OTHER", method_of);
-        let route = record.target.as_ref().map(|target| shape::of_path(target.path()));
+        let route = record.target.as_ref().map(|target| shape_of(target.path()));
         span.name(match &route {
             Some(route) => format!("{method} {route}"),
             None => method.to_owned(),
@@ -113,6 +114,12 @@ impl Spans {
             (None, _) => {}
         }
     }
+}
+
+/// Nothing else looks for secrets between this and the collector.
+fn shape_of(path: &str) -> String {
+    let shape = shape::of_path(path);
+    if holds_secret(shape.as_bytes()) { "/*".to_owned() } else { shape }
 }
 
 /// Others are one: they come from callers.

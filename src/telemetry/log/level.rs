@@ -12,7 +12,7 @@ use tracing_subscriber::reload;
 use super::LogError;
 
 /// The level of this process.
-pub struct Level {
+pub(super) struct Level {
     /// As it was written down, and where.
     usual: String,
     origin: Origin,
@@ -67,14 +67,16 @@ pub fn level_now() -> Option<LevelNow> {
 /// # Errors
 /// When it is no level, or this process does not log by itself.
 pub fn set_level(level: Option<&str>, longest: Option<Duration>) -> Result<LevelNow, LogError> {
+    level.map(check_level).transpose()?;
+    // By the level before it: after it, no more may be written.
+    let seconds = longest.map(|longest| longest.as_secs());
+    warn!(level = level.unwrap_or("the usual one"), seconds, "the log level is set by hand");
     let mut kept = kept().ok_or(LogError::NotOurs)?;
     let until = longest.map(|longest| Instant::now() + longest);
     kept.set(level, until)?;
     let now = kept.now();
     let turn = kept.turns;
     drop(kept);
-    let seconds = longest.map(|longest| longest.as_secs());
-    warn!(level = now.level, usual = now.usual, seconds, "the log level was set");
     if let (Some(_), Some(until)) = (level, until) {
         tokio::spawn(async move {
             sleep_until(until).await;
