@@ -1,8 +1,9 @@
-//! The operator's address: health, readiness, metrics, status and the page of it, and the two things
-//! that can be asked for: a new token, and the config once more.
+//! The operator's address: health, readiness, metrics, status and the page of it, and the three things
+//! that can be asked for: a new token, the config once more, and more or less of a log.
 
 mod answer;
 pub mod history;
+mod level;
 pub mod live;
 mod page;
 mod reload;
@@ -153,6 +154,7 @@ impl Admin {
             "/healthz" | "/readyz" | "/metrics" | "/status" | "/" => allow("GET, HEAD"),
             "/-/reload" if method == Method::POST => self.reload().await,
             "/-/reload" => allow("POST"),
+            "/-/log" => level::answer(request).await,
             _ => match path.strip_prefix("/-/refresh/") {
                 Some(name) if method == Method::POST => refresh(&now, name).await,
                 Some(_) => allow("POST"),
@@ -285,6 +287,8 @@ GET  /readyz                  200 with a token in hand for every upstream, else 
 GET  /metrics                 for Prometheus
 GET  /status                  tokens, ends, budgets, last refreshes, the store (JSON)
 GET  /events                  what changes on the page (server-sent events)
+GET  /-/log                   what is logged
+POST /-/log                   level=FILTER, and for=10m for a while; no level: the usual one again
 POST /-/refresh/{upstream}    a new token now
 POST /-/reload                the config once more, and all files that it names; 200 when it serves
 ";

@@ -1,5 +1,6 @@
 //! Puts the parts together, and takes them apart in order.
 
+mod access;
 mod assemble;
 mod callers_tls;
 mod clients;
@@ -36,6 +37,7 @@ use crate::pem::PemError;
 use crate::readiness::Readiness;
 use crate::systemd::Systemd;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces;
 use crate::token::Tokens;
 use crate::token::provider;
 use crate::token::store::file::FileStore;
@@ -48,6 +50,7 @@ use crate::units::Listen;
 use crate::upstream::tls;
 use crate::worker::{self, Surroundings, Worker};
 
+use access::Access;
 use assemble::Shared;
 use gear::Gear;
 pub use reload::Reader;
@@ -100,6 +103,8 @@ pub enum StartError {
     CallersTls(#[source] PemError),
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Traces(#[from] traces::StartError),
     #[error("the workers cannot be started")]
     Workers(#[source] io::Error),
 }
@@ -126,6 +131,9 @@ pub async fn start_from(
 ) -> Result<Gateway, StartError> {
     // At once, for they were read a moment ago.
     let watch = Watch::new(reload::files_of(&config)).await;
+    if let Some(config) = &config.traces {
+        traces::start(config)?;
+    }
     let started = Instant::now();
     let revision = option_env!("TOKENWARD_REVISION").unwrap_or("unknown");
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), revision)?;
@@ -156,6 +164,7 @@ pub async fn start_from(
         upstreams: Vec::new(),
         clients: None,
         tls: None,
+        access: Access::default(),
         refreshers: JoinSet::new(),
         stop_refreshers: stop_refreshers.clone(),
         shown: Arc::new(ArcSwap::from_pointee(shown)),
@@ -262,15 +271,19 @@ impl Gateway {
         gear.sockets.clear();
         let left = self.drain.drain(grace.saturating_sub(began.elapsed())).await;
         gear.stop_refreshers.cancel();
-        let Gear { mut refreshers, workers, .. } = gear;
+        let Gear { mut refreshers, workers, access, .. } = gear;
         let ended = async { while refreshers.join_next().await.is_some() {} };
         // A call of the token endpoint may take longer, and nothing else needs the grace now.
         let time = grace.saturating_sub(began.elapsed()).max(LAST_RENEWAL);
-        let joined = spawn_blocking(move || workers.into_iter().for_each(Worker::join));
+        let joined = spawn_blocking(move || {
+            workers.into_iter().for_each(Worker::join);
+            access.end();
+        });
         let (ended, _) = tokio::join!(timeout(time, ended), timeout(LAST_RENEWAL, joined));
         if ended.is_err() {
             warn!("a renewal was still under way at the end");
         }
+        traces::stop(LAST_SPANS).await;
         left
     }
 }
@@ -350,3 +363,5 @@ fn cores() -> usize {
 
 /// The least time that the end waits for a renewal whose answer must be saved.
 pub const LAST_RENEWAL: Duration = Duration::from_secs(3);
+/// The longest that it waits for a collector.
+const LAST_SPANS: Duration = Duration::from_secs(1);

@@ -27,7 +27,7 @@ use crate::causes::causes;
 use crate::config::LogConfig;
 use crate::document::Report;
 use crate::secret::live::{self, Hold};
-use crate::telemetry::log::{self, Format};
+use crate::telemetry::log::{self, Format, LogError, Origin};
 
 /// An authenticating egress gateway: adds a vendor's access token to requests, keeps it alive, and
 /// sends a request again when the token has died.
@@ -174,10 +174,13 @@ impl Arguments {
     /// Logging as the command line says, else as the config does.
     fn init_log(&self, config: &LogConfig) -> Result<(), Failure> {
         let format = self.log_format.unwrap_or(config.format);
-        let level = self.log_level.as_deref().unwrap_or(&config.level);
-        log::init(format, level).map_err(|error| match error {
-            log::LogError::Level { .. } => Failure::Usage(causes(&error)),
-            log::LogError::Twice(_) => Failure::failed(error),
+        let (level, origin) = match &self.log_level {
+            Some(level) => (level, Origin::CommandLine),
+            None => (&config.level, Origin::Config),
+        };
+        log::init(format, level, origin).map_err(|error| match error {
+            LogError::Level { .. } => Failure::Usage(causes(&error)),
+            _ => Failure::failed(error),
         })
     }
 }

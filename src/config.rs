@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use crate::browsers::Hosts;
 use crate::framing;
+use crate::proxy::access;
 use crate::proxy::clients::Config as Client;
 use crate::proxy::guard;
 use crate::proxy::tls as callers_tls;
 use crate::secret::Secret;
 use crate::telemetry::log::Format;
+use crate::telemetry::traces;
 use crate::token::budget::Limits;
 use crate::token::schedule::Schedule;
 use crate::token::store::{kubernetes, redis, seal};
@@ -49,6 +51,8 @@ pub struct Config {
     /// Threads that serve requests; `None`: one for each core.
     pub workers: Option<usize>,
     pub log: LogConfig,
+    /// `None`: there are none.
+    pub traces: Option<traces::Config>,
     pub shutdown: ShutdownConfig,
     pub upstreams: Vec<UpstreamConfig>,
     /// The kernel may write this process' memory to a file when it crashes.
@@ -154,6 +158,8 @@ impl fmt::Display for StorePlace {
 pub struct LogConfig {
     pub format: Format,
     pub level: String,
+    /// `None`: there is no access log.
+    pub access: Option<access::Config>,
 }
 
 #[derive(Debug)]

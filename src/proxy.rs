@@ -1,6 +1,9 @@
 //! One request, from top to bottom: who asks, route, guard, strip, inject, send, look at the answer. Either it
 //! goes to the caller, or its token is dead, and the request is sent once more with a newer one.
 
+pub mod access;
+mod admit;
+mod awaited;
 pub mod caller;
 pub mod clients;
 pub mod emulate;
@@ -29,12 +32,11 @@ use std::time::Duration;
 
 use http::header::UPGRADE;
 use http::{Method, Request, Response, StatusCode, Version};
-use http_body::Body;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use crate::body::peek::Peeked;
-use crate::body::replay::{NoReplay, Replay, ReplayBody};
+use crate::body::replay::{Replay, ReplayBody};
 use crate::causes::causes;
 use crate::drain::Drain;
 use crate::framing::CallerBody;
@@ -46,6 +48,7 @@ use crate::upstream::AnswerBody;
 use crate::upstream::pool::{Lease, SendError};
 use crate::vendor::rules::{RuleIndex, Verdict};
 
+use access::Entry;
 use clients::Client;
 use error::ProxyError;
 use guard::Admission;
@@ -94,7 +97,9 @@ impl Proxy {
     ) -> Response<ReplyBody> {
         let method = request.method().clone();
         let now = self.now.get();
-        let Serving { clients, routes } = &*now;
+        let Serving { clients, routes, access } = &*now;
+        let entry = Entry::new(access.as_ref(), entrance, peer, Some(&request));
+        let entry = entry.as_ref();
         // Before routing, for an answer may name routes.
         let client = match clients {
             None => Ok(None),
@@ -104,22 +109,26 @@ impl Proxy {
             Ok(client) => (client, routes.find(entrance, &request)),
             Err(refusal) => (None, Err(refusal.into())),
         };
-        let client = client.as_deref();
         let route = match &found {
             Ok(found) => Some(found.route),
             Err(ProxyError::Client(_)) => routes.at(entrance),
             Err(_) => None,
         };
+        entry.inspect(|it| it.found(client.as_ref(), route.map(|route| &route.settings)));
+        let client = client.as_deref();
         let settings = route.map(|route| &*route.settings);
         let answer = match found {
             Ok(found) => match found.route.settings.times.total {
-                None => self.forward(found, client, request).await,
-                Some(total) => Box::pin(self.forward_within(total, found, client, request)).await,
+                None => self.forward(found, client, entry, request).await,
+                Some(total) => {
+                    Box::pin(self.forward_within(total, found, client, entry, request)).await
+                }
             },
             Err(error) => Err(error),
         };
-        let answer =
-            answer.unwrap_or_else(|error| self.own_answer(settings, client, &method, &error));
+        let answer = answer
+            .unwrap_or_else(|error| self.own_answer(settings, client, entry, &method, &error));
+        entry.inspect(|it| it.answered(answer.status(), answer.body()));
         let requests = route.map_or(self.metrics.unrouted(), |r| &r.metrics.requests);
         requests.answered(&method, answer.status());
         client.inspect(|it| it.requests.answered(settings.map(|s| s.place), answer.status()));
@@ -127,11 +136,15 @@ impl Proxy {
     }
 
     /// Answers what could not be read as a request.
-    pub fn refuse(&self, entrance: Entrance, fault: Fault) -> Response<ReplyBody> {
+    pub fn refuse(&self, entrance: Entrance, peer: &Peer, fault: Fault) -> Response<ReplyBody> {
         let now = self.now.get();
         let route = now.routes.at(entrance);
         let settings = route.map(|route| &*route.settings);
-        let answer = self.own_answer(settings, None, &Method::GET, &ProxyError::Malformed(fault));
+        let entry = Entry::new::<()>(now.access.as_ref(), entrance, peer, None);
+        let (entry, error) = (entry.as_ref(), ProxyError::Malformed(fault));
+        entry.inspect(|it| it.found(None, route.map(|route| &route.settings)));
+        let answer = self.own_answer(settings, None, entry, &Method::GET, &error);
+        entry.inspect(|it| it.answered(answer.status(), answer.body()));
         let requests = route.map_or(self.metrics.unrouted(), |r| &r.metrics.requests);
         requests.of_unknown_method(answer.status());
         answer
@@ -149,12 +162,14 @@ impl Proxy {
         &self,
         settings: Option<&route::Settings>,
         client: Option<&Client>,
+        entry: Option<&Entry>,
         method: &Method,
         error: &ProxyError,
     ) -> Response<ReplyBody> {
         let request_id = format!("{:016x}", fastrand::u64(..));
         let envelope = settings.map(|settings| &settings.envelope);
         let answer = reply::problem(error, envelope, &request_id);
+        entry.inspect(|it| it.failed(error, &request_id));
         let limits = settings.map_or(self.metrics.unrouted_limits(), |s| &s.metrics.limits);
         error.limit().inspect(|limit| limits.reached(*limit));
         error.malformed().inspect(|fault| self.metrics.malformed(fault.name()));
@@ -176,23 +191,25 @@ impl Proxy {
         total: Duration,
         found: Found<'_>,
         client: Option<&Client>,
+        entry: Option<&Entry>,
         request: Request<CallerBody>,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let upstream = found.route.settings.name.clone();
         let late = |_| Err(ProxyError::TookTooLong { upstream, after: total });
-        timeout(total, self.forward(found, client, request)).await.unwrap_or_else(late)
+        timeout(total, self.forward(found, client, entry, request)).await.unwrap_or_else(late)
     }
 
     async fn forward(
         &self,
         found: Found<'_>,
         client: Option<&Client>,
+        entry: Option<&Entry>,
         request: Request<CallerBody>,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Found { route, target } = found;
         let settings = &route.settings;
         let began = Instant::now();
-        let mut flight = Flight::new(route.clone(), began);
+        let mut flight = Flight::new(route.clone(), began, entry.cloned());
         let (parts, body) = request.into_parts();
         let admission = settings.guard.admit(&parts.method, target.path(), &parts.headers)?;
         if let Some(client) = client {
@@ -201,7 +218,7 @@ impl Proxy {
         }
         settings.admit(&body)?;
         if let Admission::Emulate(call) = admission {
-            return Box::pin(emulate::answer(call, route, body)).await;
+            return Box::pin(emulate::answer(call, &flight, body)).await;
         }
         let mut head = Head::new(route, parts, target, &body);
         let passed = &route.metrics.request_bytes;
@@ -209,9 +226,11 @@ impl Proxy {
 
         let (token, sent) = match settings.tokens.at_hand() {
             Some(token) => (token, began),
-            None => (awaited(route).await?, Instant::now()),
+            // In a box: nearly all requests find one.
+            None => (Box::pin(awaited::current(settings, entry)).await?, Instant::now()),
         };
-        let mut first = attempt(route, &head, &flight.replay, &token, sent).await?;
+        let first = attempt(&flight, &mut head, &token, sent).await;
+        let mut first = told(entry, settings, first)?;
         let Some(rejected) = &first.rejected else {
             first.note_worked(&token);
             return Ok(self.hand_on(first, route, flight, None, head.upgrade.take()));
@@ -225,7 +244,7 @@ impl Proxy {
             settings.tokens.refresh_soon(token.generation);
             return Ok(self.hand_on(first, route, flight, Some(Retry::Skipped(skip)), None));
         }
-        let newer = settings.tokens.newer_than(token.generation);
+        let newer = awaited::newer_than(settings, entry, token.generation);
         let settled = first.settle(settings.look.bytes as u64, &flight);
         // In a box: a request that meets no rejection shall not carry its weight.
         let meanwhile = Box::pin(async { tokio::join!(newer, settled).0 });
@@ -233,8 +252,8 @@ impl Proxy {
             let skipped = Retry::Skipped(Skip::NoToken);
             return Ok(self.hand_on(first, route, flight, Some(skipped), None));
         };
-        let again = attempt(route, &head, &flight.replay, &fresh, Instant::now());
-        let second = match Box::pin(again).await {
+        let again = attempt(&flight, &mut head, &fresh, Instant::now());
+        let second = match told(entry, settings, Box::pin(again).await) {
             Ok(second) => second,
             Err(error) => {
                 if let Some(unlogged) = self.failures.admit() {
@@ -275,6 +294,7 @@ impl Proxy {
         if let Some(retry) = retry {
             response.headers_mut().insert(reply::RETRY_HEADER, retry.header());
             settings.note_retry(retry);
+            flight.entry.iter().for_each(|entry| entry.retried(retry));
         }
         if let Some(upgrade) = upgrade.filter(|_| switches) {
             tunnel::set_fields(response.headers_mut(), protocols.as_ref());
@@ -288,13 +308,14 @@ impl Proxy {
 
 /// Sends the request with this token and looks at the head of the answer.
 async fn attempt(
-    route: &Route,
-    head: &Head,
-    replay: &Replay<CallerBody>,
+    flight: &Flight,
+    head: &mut Head,
     token: &Live,
     sent: Instant,
 ) -> Result<Answer, ProxyError> {
+    let Flight { route, replay, entry, .. } = flight;
     let settings = &route.settings;
+    entry.iter().for_each(|entry| entry.attempts(settings, head, token.generation));
     let mut unread = 0;
     let target = inject::target(&head.target, &token.injection).ok_or(ProxyError::TargetTooLong)?;
     let request = head.with(&target, token);
@@ -312,7 +333,9 @@ async fn attempt(
             Err(error) => return Err(settings.no_answer(error, replay)),
         }
     };
-    route.metrics.upstream_duration.observe(sent.elapsed().as_secs_f64());
+    let first_byte = sent.elapsed();
+    route.metrics.upstream_duration.observe(first_byte.as_secs_f64());
+    entry.iter().for_each(|entry| entry.heard(first_byte));
 
     if crate::headers::has_unknown_coding(response.headers()) {
         return Err(settings.no_answer(SendError::Coding, replay));
@@ -330,13 +353,15 @@ async fn attempt(
     Ok(Answer { response, lease: Some(lease), rejected })
 }
 
-async fn awaited(route: &Route) -> Result<Arc<Live>, ProxyError> {
-    let settings = &route.settings;
-    settings
-        .tokens
-        .current()
-        .await
-        .map_err(|source| ProxyError::NoToken { upstream: settings.name.clone(), source })
+/// Tells a trace what came of an attempt. By value, for what is borrowed takes room in the future until
+/// its end.
+fn told(
+    entry: Option<&Entry>,
+    settings: &route::Settings,
+    answer: Result<Answer, ProxyError>,
+) -> Result<Answer, ProxyError> {
+    entry.inspect(|it| it.attempted(settings, answer.as_ref()));
+    answer
 }
 
 impl Answer {
@@ -355,34 +380,6 @@ impl Answer {
         let _ = timeout(SETTLE_TIME, self.response.body_mut().read_to_end(limit)).await;
         if self.response.body().is_complete() && flight.replay.has_ended() {
             self.lease.take().into_iter().for_each(Lease::done);
-        }
-    }
-}
-
-impl route::Settings {
-    fn admit(&self, body: &CallerBody) -> Result<(), ProxyError> {
-        if self.metrics.in_flight.get() > i64::from(self.most_in_flight) {
-            let (upstream, limit) = (self.name.clone(), self.most_in_flight);
-            return Err(ProxyError::TooManyRequests { upstream, limit });
-        }
-        let longest = self.body_limits.whole;
-        match body.size_hint().lower() > longest {
-            true => Err(ProxyError::BodyTooLarge(longest)),
-            false => Ok(()),
-        }
-    }
-
-    /// What to say when an attempt got no answer: the fault may be the caller's body's.
-    fn no_answer(&self, source: SendError, replay: &Replay<CallerBody>) -> ProxyError {
-        match (replay.check(), &source) {
-            (Err(NoReplay::Broken), source) => {
-                Fault::find(source).map_or(ProxyError::BodyBroken, ProxyError::BodyMalformed)
-            }
-            (Err(NoReplay::StoodStill), _) => ProxyError::BodyStoodStill,
-            (Err(NoReplay::BeyondAll), _) => ProxyError::BodyTooLarge(self.body_limits.whole),
-            // The vendor need not answer before it has the whole request.
-            (_, SendError::Silent(_)) if replay.awaits_caller() => ProxyError::BodyStoodStill,
-            _ => ProxyError::Upstream { upstream: self.name.clone(), source },
         }
     }
 }

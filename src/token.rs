@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::clock::BootTime;
+use crate::telemetry::traces::Context;
 
 use cache::{Cache, Live};
 use refresher::Demand;
@@ -31,6 +32,8 @@ pub struct Tokens {
     status: watch::Receiver<Status>,
     /// The longest that a request is held while a refresh is under way.
     wait: Duration,
+    /// What of a trace the refreshes are that are asked for.
+    cause: Option<Context>,
 }
 
 /// Why there is no token to send. Every request that waited for one refresh gets the same.
@@ -198,6 +201,12 @@ impl Tokens {
         Self { wait, ..self.clone() }
     }
 
+    /// The same, whose refreshes are a part of this.
+    #[must_use]
+    pub fn caused_by(&self, cause: Context) -> Self {
+        Self { cause: Some(cause), ..self.clone() }
+    }
+
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
@@ -208,7 +217,7 @@ impl Tokens {
 
     async fn ask(&self, generation: Option<u64>, reason: Reason) -> Result<Arc<Live>, NoToken> {
         let (reply, answer) = oneshot::channel();
-        let demand = Demand::newer_than(generation, reason, Some(reply));
+        let demand = Demand::newer_than(generation, reason, Some(reply)).of(self.cause.clone());
         let asked = async {
             self.demands.send(demand).await.map_err(|_| NoToken::stopping())?;
             answer.await.map_err(|_| NoToken::stopping())?

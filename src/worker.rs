@@ -12,6 +12,7 @@ use tracing::error;
 
 use crate::drain::Drain;
 use crate::framing;
+use crate::proxy::access;
 use crate::proxy::clients::Roster;
 use crate::proxy::listener::Socket;
 use crate::proxy::route::Settings;
@@ -33,6 +34,8 @@ pub struct Blueprint {
     /// Callers' connections at one time, to all workers.
     pub connections: usize,
     pub requests: framing::Limits,
+    /// `None`: there is no access log.
+    pub access: Option<access::Log>,
     /// What callers by TCP are shown.
     pub tls: Option<tls::Shared>,
 }

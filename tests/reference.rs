@@ -125,6 +125,7 @@ fn takes(schema: &Value) -> String {
         (Value::String(kind), _) => match kind.as_str() {
             "boolean" => "`true`, `false`".to_owned(),
             "integer" => "whole number".to_owned(),
+            "number" => "number".to_owned(),
             "array" => format!("list: {}", takes(&schema["items"])),
             _ => "text".to_owned(),
         },

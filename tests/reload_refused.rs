@@ -60,11 +60,6 @@ async fn p30_what_takes_a_restart_is_named_and_nothing_else_changes() {
         ),
         (
             "workers = 2",
-            "workers = 2\nlog.level = 'debug'",
-            ":3:13: error: `log.level` needs a restart",
-        ),
-        (
-            "workers = 2",
             "workers = 2\nlog.format = 'json'",
             ":3:14: error: `log.format` needs a restart",
         ),

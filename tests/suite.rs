@@ -5,6 +5,7 @@ mod support;
 
 mod abuse;
 mod abuse_http2;
+mod access_log;
 mod alerts;
 mod allow_lists;
 mod back_pressure;
@@ -80,6 +81,8 @@ mod third_vendor;
 mod tls;
 mod tls_faults;
 mod tls_names;
+#[cfg(feature = "otlp")]
+mod traces;
 mod trailers;
 mod unix_sockets;
 mod upgrades;

@@ -23,6 +23,8 @@ pub mod redis;
 pub mod reloading;
 pub mod running;
 pub mod servers;
+#[cfg(feature = "otlp")]
+pub mod spans;
 pub mod stage;
 pub mod strangers;
 pub mod switch;

@@ -322,6 +322,7 @@ fn settings(
     let rule_names = rules.iter().map(|(_, rule)| rule.name());
     Settings {
         authority,
+        scheme: base_url.scheme().as_str(),
         base_path: base_url.prefix().to_owned(),
         guard: Guard::new(guard, &shared.metrics),
         strip,

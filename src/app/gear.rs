@@ -17,9 +17,13 @@ use tracing::warn;
 use crate::admin::Shown;
 use crate::browsers::Hosts;
 use crate::config::fixed::Fixed;
-use crate::config::{CallerLimits, ClientsConfig, Config, ShutdownConfig, UpstreamConfig};
+use crate::config::{
+    CallerLimits, ClientsConfig, Config, LogConfig, ShutdownConfig, UpstreamConfig,
+};
+use crate::telemetry::log::configured_level;
 use crate::worker::{Blueprint, Change, Worker};
 
+use super::access::Access;
 use super::assemble::{Assembled, Prepared, Running, Shared};
 use super::callers_tls::CallersTls;
 use super::clients::{List, admin_keys};
@@ -38,6 +42,7 @@ pub(super) struct Gear {
     pub(super) upstreams: Vec<Running>,
     pub(super) clients: Option<List>,
     pub(super) tls: Option<CallersTls>,
+    pub(super) access: Access,
     pub(super) refreshers: JoinSet<()>,
     pub(super) stop_refreshers: CancellationToken,
     pub(super) shown: Arc<ArcSwap<Shown>>,
@@ -53,6 +58,7 @@ pub(super) struct Plan {
     clients: Option<ClientsConfig>,
     tls: Option<CallersTls>,
     limits: CallerLimits,
+    log: LogConfig,
     admin_hosts: Hosts,
     shutdown: ShutdownConfig,
     warnings: Vec<String>,
@@ -72,7 +78,15 @@ impl Gear {
     pub(super) fn plan(&self, config: Config, handed: &mut Handed) -> Result<Plan, StartError> {
         let wanted = self.sockets.want(&config, self.admin, self.workers.len(), handed)?;
         let Config {
-            upstreams, clients, callers_tls, limits, admin_hosts, shutdown, warnings, ..
+            upstreams,
+            clients,
+            callers_tls,
+            limits,
+            log,
+            admin_hosts,
+            shutdown,
+            warnings,
+            ..
         } = config;
         let tls = callers_tls.map(CallersTls::read).transpose()?;
         let prepare = |upstream: UpstreamConfig| {
@@ -87,13 +101,23 @@ impl Gear {
             Prepared::new(upstream, running, holder, &self.shared)
         };
         let prepared = upstreams.into_iter().map(prepare).collect::<Result<_, _>>()?;
-        Ok(Plan { prepared, wanted, clients, tls, limits, admin_hosts, shutdown, warnings })
+        Ok(Plan { prepared, wanted, clients, tls, limits, log, admin_hosts, shutdown, warnings })
     }
 
     /// From now on this runs. What is under way ends by what it began with.
     pub(super) async fn publish(&mut self, plan: Plan) {
-        let Plan { prepared, mut wanted, clients, tls, limits, admin_hosts, shutdown, warnings } =
-            plan;
+        let Plan {
+            prepared,
+            mut wanted,
+            clients,
+            tls,
+            limits,
+            log,
+            admin_hosts,
+            shutdown,
+            warnings,
+        } = plan;
+        configured_level(&log.level);
         for warning in &warnings {
             warn!("{warning}");
         }
@@ -134,6 +158,7 @@ impl Gear {
             clients: roster.clone(),
             connections,
             requests: request,
+            access: self.access.log(log.access, &self.shared.metrics),
             tls: self.tls.as_ref().map(|tls| tls.shared.clone()),
         };
         self.hand_out(blueprint, &mut wanted).await;

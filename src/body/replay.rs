@@ -25,6 +25,7 @@ use failure::stood_still;
 use kept::Kept;
 
 pub use failure::{NoReplay, ReplayError};
+pub use kept::Limits;
 
 /// The body of one attempt, over the caller's body `B`.
 #[derive(Debug)]
@@ -52,15 +53,6 @@ pub struct Attempt<B> {
 pub enum Replay<B> {
     Empty,
     Tee(Rc<RefCell<Shared<B>>>),
-}
-
-/// How much of a body is taken, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Kept for a second attempt.
-    pub kept: usize,
-    /// Taken at all.
-    pub whole: u64,
 }
 
 #[derive(Debug)]
@@ -186,6 +178,14 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Replay<B> {
                 Err(_) if shared.borrow().moved_at == moved_at => return false,
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Bytes that have come from the caller.
+    pub fn taken(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Tee(shared) => shared.borrow().taken,
         }
     }
 

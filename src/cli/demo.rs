@@ -38,7 +38,7 @@ pub(super) struct SandboxArguments {
 }
 
 pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(), Failure> {
-    arguments.init_log(&LogConfig { format: Format::Text, level: "info".to_owned() })?;
+    arguments.init_log(&log("info"))?;
     block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
         let listener = TcpListener::bind(own.listen).await.map_err(|error| {
@@ -60,7 +60,7 @@ pub(super) fn sandbox(own: &SandboxArguments, arguments: &Arguments) -> Result<(
 }
 
 pub(super) fn demo(own: &DemoArguments, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    arguments.init_log(&LogConfig { format: Format::Text, level: DEMO_LOG.to_owned() })?;
+    arguments.init_log(&log(DEMO_LOG))?;
     block_on(async {
         let mut shutdown = Shutdown::install().map_err(Failure::failed)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failure::failed)?;
@@ -97,6 +97,10 @@ pub(super) fn demo(own: &DemoArguments, arguments: &Arguments) -> Result<ExitCod
         vendors.await.map_err(Failure::failed)?;
         Ok(code)
     })
+}
+
+fn log(level: &str) -> LogConfig {
+    LogConfig { format: Format::Text, level: level.to_owned(), access: None }
 }
 
 fn local(port: u16) -> SocketAddr {

@@ -3,24 +3,28 @@
 use std::net::SocketAddr;
 
 use crate::document::{Document, Report};
+use crate::telemetry::log::Format;
+use crate::telemetry::traces;
 
-use super::{Config, LogConfig, StoreConfig, StorePlace};
+use super::{Config, StoreConfig, StorePlace};
 
 /// The part of a config that a running gateway cannot take another of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fixed {
     admin: SocketAddr,
     store: StoreConfig,
     workers: Option<usize>,
-    log: LogConfig,
+    log_format: Format,
+    traces: Option<traces::Config>,
     core_dumps: bool,
 }
 
 impl Fixed {
     pub fn of(config: &Config) -> Self {
-        let Config { admin, store, workers, log, core_dumps, .. } = config;
+        let Config { admin, store, workers, log, traces, core_dumps, .. } = config;
         let (admin, workers, core_dumps) = (*admin, *workers, *core_dumps);
-        Self { admin, store: store.clone(), workers, log: log.clone(), core_dumps }
+        let traces = traces.clone();
+        Self { admin, store: store.clone(), workers, log_format: log.format, traces, core_dumps }
     }
 
     /// Every key in which the wanted config differs, as a mistake in its place.
@@ -39,8 +43,8 @@ impl Fixed {
         let looked_at: [(&'static [&'static str], bool); 7] = [
             (&["workers"], self.workers != wanted.workers),
             (&["core_dumps"], self.core_dumps != wanted.core_dumps),
-            (&["log", "format"], self.log.format != wanted.log.format),
-            (&["log", "level"], self.log.level != wanted.log.level),
+            (&["log", "format"], self.log_format != wanted.log_format),
+            (&["traces"], self.traces != wanted.traces),
             (&["admin", "listen"], self.admin != wanted.admin),
             (&["store", "encryption_key"], self.store.keys != wanted.store.keys),
             (&["store", "lease"], self.store.lease != wanted.store.lease),

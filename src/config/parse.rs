@@ -4,8 +4,10 @@
 pub mod allow;
 mod clients;
 mod listen;
+mod logging;
 mod store;
 mod tls;
+mod traces;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -13,18 +15,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::browsers::{BadHost, Hosts};
-use crate::causes::causes;
 use crate::document::{Document, Report};
 use crate::framing;
 use crate::secret::{SHORTEST_LISTED, Secret};
-use crate::telemetry::log;
 use crate::units::{Listen, Size};
 use crate::vendor::description::Description;
 
 use super::builtin::DESCRIPTIONS;
-use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits, RawLog, RawShutdown};
+use super::raw::{RawAdmin, RawConfig, RawGateway, RawLimits, RawShutdown};
 use super::secrets::SecretSource;
-use super::{CallerLimits, Config, ListenConfig, LogConfig, ShutdownConfig};
+use super::{CallerLimits, Config, ListenConfig, ShutdownConfig};
 
 use listen::Written;
 
@@ -47,7 +47,7 @@ pub struct Unread {
     pub files: Vec<PathBuf>,
 }
 
-/// The same as [`file`], with the document, for mistakes that show only later.
+/// The same as [`file()`], with the document, for mistakes that show only later.
 ///
 /// # Errors
 /// Every mistake in it.
@@ -190,6 +190,7 @@ impl Parser<'_> {
             self.warnings.push(warning.to_owned());
         }
         let log = self.log(raw.log);
+        let traces = raw.traces.and_then(|traces| self.traces(traces));
         let store = self.store(raw.store);
         let names: Vec<String> = raw.upstream.keys().cloned().collect();
         let has_gateway = gateway.is_some();
@@ -221,6 +222,7 @@ impl Parser<'_> {
             store: store?,
             workers: raw.workers.map(|count| usize::from(count.get())),
             log,
+            traces,
             shutdown: self.shutdown(&raw.shutdown),
             upstreams,
             core_dumps,
@@ -303,14 +305,6 @@ impl Parser<'_> {
             self.report.push(mistake.help("both count from the signal"));
         }
         ShutdownConfig { minimum, grace }
-    }
-
-    fn log(&mut self, raw: RawLog) -> LogConfig {
-        let level = raw.level.unwrap_or_else(|| "info".to_owned());
-        if let Err(error) = log::check_level(&level) {
-            self.note(&["log", "level"], causes(&error));
-        }
-        LogConfig { format: raw.format.unwrap_or_default(), level }
     }
 
     fn refuse_twice(&mut self, upstream: &str, listen: &Listen, taken: &[(String, Listen)]) {

@@ -3,7 +3,9 @@
 //! Nothing here has a default and nothing is compared with anything: that is the parser's.
 
 mod listening;
+mod logging;
 mod one_or_more;
+mod traces;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -14,11 +16,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::secrets::SecretSource;
-use crate::telemetry::log::Format;
 use crate::units::{Listen, Size, Span};
 
 pub use listening::{RawClientsTls, RawSocket};
+pub use logging::{RawAccess, RawLog};
 pub use one_or_more::{Described, OneOrMore};
+pub use traces::RawTraces;
 pub use upstream::*;
 
 /// The whole file.
@@ -33,6 +36,8 @@ pub struct RawConfig {
     #[schemars(extend("default" = false))]
     pub core_dumps: Option<bool>,
     pub log: RawLog,
+    /// Left out: there are none.
+    pub traces: Option<RawTraces>,
     pub admin: RawAdmin,
     /// One address for all upstreams. Left out: only the upstreams' own addresses.
     pub gateway: Option<RawGateway>,
@@ -46,19 +51,6 @@ pub struct RawConfig {
     pub upstream: BTreeMap<String, RawUpstream>,
 }
 
-/// Lines on standard error.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawLog {
-    /// `text` for people or `json` for machines.
-    #[schemars(extend("default" = "text"))]
-    pub format: Option<Format>,
-    /// `error`, `warn`, `info`, `debug` or `trace`; or a filter such as
-    /// `info,tokenward::proxy=debug`.
-    #[schemars(extend("default" = "info"))]
-    pub level: Option<String>,
-}
-
 /// Health, readiness, metrics and status.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -70,7 +62,7 @@ pub struct RawAdmin {
     /// `POST` with an admin's.
     #[schemars(extend("default" = false))]
     pub allow_remote: Option<bool>,
-    /// Names by which it may be called, beside localhost, 127.0.0.1, [::1] and the address that
+    /// Names by which it may be called, beside localhost, 127.0.0.1, `[::1]` and the address that
     /// it listens on. If it listens on all addresses (`0.0.0.0`, `[::]`), any IP address names
     /// it. Left out: none.
     pub allowed_hosts: Option<Vec<String>>,

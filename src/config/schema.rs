@@ -236,10 +236,13 @@ mod tests {
         let redis = "[store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n";
         let kubernetes = "[store]\nkind = \"kubernetes\"\nurl = \"http://127.0.0.1:1\"\n\
                           namespace = \"n\"\n";
-        let configs = [(by_tcp, ""), (by_socket, ""), (by_tcp, redis), (by_tcp, kubernetes)]
-            .map(|(listen, store)| [upstream, listen, store].concat());
+        let has_traces = cfg!(feature = "otlp");
+        let traces = if has_traces { "[traces]\nendpoint = \"http://127.0.0.1:1\"\n" } else { "" };
+        let configs = [(by_tcp, traces), (by_socket, ""), (by_tcp, redis), (by_tcp, kubernetes)]
+            .map(|(listen, more)| [upstream, listen, more].concat());
         let mut of_all = Vec::new();
         defaults(&config(), "TOKENWARD", &mut of_all);
+        of_all.retain(|(name, _)| has_traces || !name.starts_with("TOKENWARD__TRACES"));
         assert!(of_all.len() >= 40, "{of_all:?}");
         for (name, default) in of_all {
             let value = default.to_string();

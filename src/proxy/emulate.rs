@@ -22,17 +22,17 @@ use crate::vendor::emulation::{Filling, TokenCall};
 
 use super::error::ProxyError;
 use super::reply::ReplyBody;
-use super::route::Route;
+use super::vendor_body::Flight;
 
 /// # Errors
 /// When the request's body is too long, too slow or broken.
 pub async fn answer(
     call: &TokenCall,
-    route: &Route,
+    flight: &Flight,
     body: CallerBody,
 ) -> Result<Response<ReplyBody>, ProxyError> {
-    let settings = &route.settings;
-    let dropped = timeout(BODY_TIME, drop_body(body, route)).await;
+    let settings = &flight.route.settings;
+    let dropped = timeout(BODY_TIME, drop_body(body, flight)).await;
     dropped.unwrap_or(Err(ProxyError::BodyStoodStill))?;
 
     // A placeholder is good for ever; its end brings the SDK back here, and no more.
@@ -53,7 +53,8 @@ pub async fn answer(
 }
 
 /// Reads what the SDK takes for its credentials, and keeps none of it.
-async fn drop_body(mut body: CallerBody, route: &Route) -> Result<(), ProxyError> {
+async fn drop_body(mut body: CallerBody, flight: &Flight) -> Result<(), ProxyError> {
+    let Flight { route, entry, .. } = flight;
     let (longest, too_large) = match route.settings.body_limits.whole {
         whole if whole < LONGEST_BODY => (whole, ProxyError::BodyTooLarge(whole)),
         _ => (LONGEST_BODY, ProxyError::TokenCallTooLarge(LONGEST_BODY)),
@@ -70,6 +71,7 @@ async fn drop_body(mut body: CallerBody, route: &Route) -> Result<(), ProxyError
         })?;
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
         route.metrics.request_bytes.inc_by(length);
+        entry.iter().for_each(|entry| entry.took(length));
         read += length;
         if read > longest {
             return Err(too_large);

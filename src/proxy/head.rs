@@ -55,6 +55,10 @@ impl Head {
         Self { method, target, headers, expects, upgrade }
     }
 
+    pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
     /// Method, path and fields, as the vendor gets them.
     pub(super) fn as_sent(&self) -> (&Method, &str, &HeaderMap) {
         (&self.method, self.target.path(), &self.headers)

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::access::Log;
 use super::clients::Roster;
 use super::route::Routes;
 
@@ -14,6 +15,8 @@ pub struct Serving {
     /// `None`: nobody is asked who they are.
     pub clients: Option<Arc<Roster>>,
     pub routes: Routes,
+    /// `None`: there is no access log.
+    pub access: Option<Rc<Log>>,
 }
 
 /// What the next request is served by. Clones share it.

@@ -55,6 +55,20 @@ impl Retry {
         HeaderValue::from_static(self.as_str())
     }
 
+    /// Without the reason, as metrics have it.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::RejectedAgain => "rejected-again",
+            Self::Skipped(Skip::NoToken | Skip::NoAnswer) => "failed",
+            Self::Skipped(_) => "skipped",
+        }
+    }
+
+    pub fn reason(self) -> Option<&'static str> {
+        self.as_str().split_once("reason=").map(|(_, reason)| reason)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Recovered => "recovered",

@@ -48,6 +48,8 @@ pub struct Settings {
     pub shares_our_host: bool,
     /// The `Host` that the vendor is to see.
     pub authority: HeaderValue,
+    /// By which the vendor is reached: `http` or `https`.
+    pub scheme: &'static str,
     /// Put before every path; empty, or with a slash at its beginning and none at its end.
     pub base_path: String,
     pub guard: Guard,
@@ -223,6 +225,17 @@ impl Routes {
 }
 
 impl Settings {
+    /// The vendor's host and port, for people.
+    pub fn server(&self) -> (&str, u16) {
+        let authority = self.authority.to_str().unwrap_or_default();
+        let usual = if self.scheme == "https" { 443 } else { 80 };
+        // What stands within brackets is no port.
+        match authority.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+            Some((host, Ok(port))) => (host, port),
+            _ => (authority, usual),
+        }
+    }
+
     fn with_base(&self, target: PathAndQuery) -> Option<PathAndQuery> {
         // `*` is the server as a whole, which has no place below a path.
         if self.base_path.is_empty() || target == "*" {

@@ -77,8 +77,15 @@ impl UpgradeRequest {
                 let Tunnel { stream, counted: _counted } =
                     caller.await.map_err(|_| Broken::Caller)?;
                 let Some(vendor) = vendor else { return Ok((0, 0)) };
-                let up = |bytes: &[u8]| passed(&metrics.request_bytes, bytes);
-                let down = |bytes: &[u8]| passed(&metrics.response_bytes, bytes);
+                let entry = flight.entry.as_ref();
+                let up = |bytes: &[u8]| {
+                    passed(&metrics.request_bytes, bytes);
+                    entry.inspect(|it| it.took(bytes.len() as u64));
+                };
+                let down = |bytes: &[u8]| {
+                    passed(&metrics.response_bytes, bytes);
+                    entry.inspect(|it| it.passed(bytes.len(), false));
+                };
                 let mut caller = InspectReader::new(stream, up);
                 let mut vendor = InspectReader::new(vendor, down);
                 copy_bidirectional(&mut caller, &mut vendor).await.map_err(Broken::Copy)

@@ -18,6 +18,7 @@ use crate::telemetry::metrics::{Held, Limit, WorkerMetrics};
 use crate::upstream::pool::Lease;
 use crate::upstream::{AnswerBody, BrokenOff};
 
+use super::access::Entry;
 use super::route::Route;
 
 /// When it has ended its connection goes back to the pool; when it is dropped before, the
@@ -33,11 +34,13 @@ pub struct VendorBody {
 /// A request from its head to the end of its answer's body.
 #[derive(Debug)]
 pub struct Flight {
-    route: Rc<Route>,
+    pub(super) route: Rc<Route>,
     began: Instant,
     /// The caller's body, for as long as anybody may want it; none until its head is admitted.
     pub replay: Replay<CallerBody>,
     is_last: bool,
+    /// In the access log.
+    pub entry: Option<Entry>,
     _in_flight: Held,
 }
 
@@ -86,6 +89,7 @@ impl VendorBody {
         let clock = Clock { times, end, timer: None, waiting: false };
         let mut this = Self { body, lease, flight, clock };
         this.give_back_if_complete();
+        this.note_passed(0);
         this
     }
 
@@ -105,22 +109,20 @@ impl VendorBody {
         };
         self.clock.waiting = false;
         match frame {
-            Some(Err(error)) => {
-                self.lease = None;
-                Poll::Ready(Some(Err(error.into())))
-            }
+            Some(Err(error)) => Poll::Ready(Some(Err(self.cut(error.into())))),
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.flight.route.metrics.response_bytes.inc_by(data.len() as u64);
                 }
+                self.note_passed(frame.data_ref().map_or(0, Bytes::len));
                 self.give_back_if_complete();
                 Poll::Ready(Some(Ok(frame)))
             }
             None if self.body.has_broken_off() => {
-                self.lease = None;
-                Poll::Ready(Some(Err(ReplyError::BrokenOff)))
+                Poll::Ready(Some(Err(self.cut(ReplyError::BrokenOff))))
             }
             None => {
+                self.flight.entry.iter().for_each(|entry| entry.passed(0, true));
                 self.give_back();
                 Poll::Ready(None)
             }
@@ -136,11 +138,23 @@ impl VendorBody {
     }
 
     fn end(&mut self, over: Limit) -> ReplyError {
-        self.lease = None;
         self.flight.route.settings.metrics.limits.reached(over);
-        match (over, self.clock.times.total) {
+        self.cut(match (over, self.clock.times.total) {
             (Limit::Total, Some(total)) => ReplyError::TookTooLong(total),
             _ => ReplyError::StoodStill(self.clock.times.idle),
+        })
+    }
+
+    fn cut(&mut self, why: ReplyError) -> ReplyError {
+        self.lease = None;
+        self.flight.entry.iter().for_each(Entry::cut);
+        why
+    }
+
+    /// So many bytes are on their way to the caller.
+    fn note_passed(&self, bytes: usize) {
+        if let Some(entry) = &self.flight.entry {
+            entry.passed(bytes, self.body.is_end_stream());
         }
     }
 
@@ -184,9 +198,9 @@ impl Clock {
 // === impl Flight ===
 
 impl Flight {
-    pub fn new(route: Rc<Route>, began: Instant) -> Self {
+    pub fn new(route: Rc<Route>, began: Instant, entry: Option<Entry>) -> Self {
         let in_flight = Held::new(&route.settings.metrics.in_flight);
-        Self { route, began, replay: Replay::Empty, is_last: false, _in_flight: in_flight }
+        Self { route, began, replay: Replay::Empty, is_last: false, entry, _in_flight: in_flight }
     }
 
     /// Notes from an answer's head whether its sender takes no more of the request after it.
@@ -202,6 +216,7 @@ impl Flight {
         if self.replay.has_ended() {
             lease.done();
         } else if !self.is_last {
+            self.note_taken();
             let replay = std::mem::replace(&mut self.replay, Replay::Empty);
             tokio::task::spawn_local(async move {
                 if replay.ends_without_pausing_for(idle.min(LONGEST_UPLOAD_PAUSE)).await {
@@ -211,6 +226,10 @@ impl Flight {
         }
     }
 
+    fn note_taken(&self) {
+        self.entry.iter().for_each(|entry| entry.took(self.replay.taken()));
+    }
+
     pub fn metrics(&self) -> &WorkerMetrics {
         &self.route.metrics
     }
@@ -218,6 +237,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        self.note_taken();
         self.route.metrics.duration.observe(self.began.elapsed().as_secs_f64());
     }
 }

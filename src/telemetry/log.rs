@@ -1,6 +1,8 @@
 //! Log lines on stderr, as text for people or JSON for machines. None of them holds a live secret:
 //! all pass one [screen](Screen).
 
+mod apart;
+mod level;
 mod line;
 mod panics;
 mod screen;
@@ -13,13 +15,18 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+pub use apart::{Apart, Writer};
+pub use level::{LevelNow, Origin, check_level, configured_level, level_now, set_level};
+pub use line::Fields;
 pub use panics::tell_panics;
 pub use screen::{Gap, Screen, WITHHELD_MESSAGE, holds_secret, withheld_total};
 pub use sieve::Sieve;
+
+use level::Level;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -59,6 +66,8 @@ pub enum LogError {
     },
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
+    #[error("this process does not log by itself")]
+    NotOurs,
 }
 
 /// Sets up logging for the process. `level` is a level, or a filter such as
@@ -66,16 +75,22 @@ pub enum LogError {
 ///
 /// # Errors
 /// When the level is not one, or logging was set up before.
-pub fn init(format: Format, level: &str) -> Result<(), LogError> {
-    let filter = filter(level)?;
+pub fn init(format: Format, level: &str, origin: Origin) -> Result<(), LogError> {
     let screen = Screen::new(format, io::stderr as fn() -> io::Stderr);
     // The filter alone says which lines there are.
     let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(screen);
+    let level = Level::read(level, origin)?;
     match format {
-        Format::Json => lines.json().flatten_event(true).finish().with(filter).try_init()?,
+        Format::Json => {
+            let (filter, level) = level.filter();
+            lines.json().flatten_event(true).finish().with(filter).try_init()?;
+            level.keep();
+        }
         Format::Text => {
+            let (filter, level) = level.filter();
             let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);
             lines.finish().with(filter).try_init()?;
+            level.keep();
         }
     }
     let _ = FORMAT.set(format);
@@ -87,41 +102,12 @@ fn format() -> Format {
     FORMAT.get().copied().unwrap_or_default()
 }
 
-/// Whether `level` is a level or a filter.
-///
-/// # Errors
-/// When it is not.
-pub fn check_level(level: &str) -> Result<(), LogError> {
-    filter(level).map(drop)
-}
-
-fn filter(level: &str) -> Result<Targets, LogError> {
-    let bad = |source| LogError::Level { level: level.to_owned(), source };
-    // The library takes a word that is no level for a module: `inof` would silence everything.
-    let is_word = |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let mut words = level.split(',').map(str::trim).filter(is_word);
-    if words.any(|word| word.parse::<LevelFilter>().is_err()) {
-        return Err(bad(None));
-    }
-    level.parse::<Targets>().map_err(|source| bad(Some(source)))
-}
-
 static FORMAT: OnceLock<Format> = OnceLock::new();
 const INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_level_is_one_or_a_filter_and_no_misspelt_word() {
-        for good in ["info", "WARN", "off", "info,tokenward::proxy=debug", "tokenward=trace,warn"] {
-            assert!(check_level(good).is_ok(), "{good}");
-        }
-        for bad in ["inof", "verbose", "info,tokenward", "a=b=c", "tokenward=loud"] {
-            assert!(check_level(bad).is_err(), "{bad}");
-        }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn one_record_passes_in_a_second_and_says_how_many_did_not() {

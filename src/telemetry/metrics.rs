@@ -69,6 +69,7 @@ pub struct Metrics {
     reloads: ReloadMetrics,
     store: StoreMetrics,
     lock_wait: GaugeVec,
+    access_dropped: IntCounter,
     /// Requests that reached no upstream: `upstream=""`.
     unrouted: Requests,
     unrouted_limits: Limits,
@@ -176,6 +177,10 @@ impl Metrics {
                 ),
                 &["upstream"],
             )?,
+            access_dropped: IntCounter::new(
+                "tokenward_access_records_dropped_total",
+                "Records of the access log that were not written because too many waited.",
+            )?,
             unrouted: Requests::new(workers.requests.clone(), "", ""),
             unrouted_limits: Limits::new(&limits, ""),
             limits,
@@ -187,7 +192,7 @@ impl Metrics {
     }
 
     fn register(&self, version: &str, revision: &str) -> prometheus::Result<()> {
-        let families: [Box<dyn Collector>; 22] = [
+        let families: [Box<dyn Collector>; 23] = [
             Box::new(self.workers.requests.clone()),
             Box::new(self.workers.duration.clone()),
             Box::new(self.workers.upstream_duration.clone()),
@@ -210,6 +215,7 @@ impl Metrics {
             Box::new(self.limits.clone()),
             Box::new(self.workers.connections.clone()),
             Box::new(self.lock_wait.clone()),
+            Box::new(self.access_dropped.clone()),
         ];
         let more = self.clients.families().into_iter().chain(self.guard.families());
         let more = more.chain(self.store.families()).chain(self.callers.families());
@@ -295,6 +301,11 @@ impl Metrics {
     /// Counts callers' TLS handshakes.
     pub fn handshakes(&self) -> HandshakeMetrics {
         self.callers.handshakes()
+    }
+
+    /// Counts records of the access log for which there was no room.
+    pub fn access_records_dropped(&self) -> IntCounter {
+        self.access_dropped.clone()
     }
 
     /// The handles of reloads.

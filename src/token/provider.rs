@@ -11,6 +11,7 @@ use reqwest::{Client, Url, redirect};
 use crate::clock;
 use crate::clock::watch::Watch;
 use crate::secret::{Buffer, Secret};
+use crate::telemetry::traces;
 use crate::vendor::description::{AnswerShape, Call};
 use crate::vendor::template::Values;
 
@@ -117,7 +118,10 @@ impl Provider {
             wire::request(call, values).map_err(|error| Denied::Refused(error.to_string()))?;
         let request = self.build(&said)?;
         let mut clocks = Watch::new();
-        let answer = self.client.execute(request).await.map_err(|error| self.way.failed(error))?;
+        let mut span = self.span(&request);
+        let answer = self.client.execute(request).await;
+        span.iter_mut().for_each(|span| told(span, answer.as_ref().ok()));
+        let answer = answer.map_err(|error| self.way.failed(error))?;
         let status = answer.status();
         let body = self.read_bounded(answer).await?;
         // An answer that has lain through a sleep of the machine is as old as that.
@@ -143,6 +147,16 @@ impl Provider {
             }
         };
         request.build().map_err(|error| self.way.failed(error))
+    }
+
+    /// Of a call, whose path and query may hold anything.
+    fn span(&self, request: &reqwest::Request) -> Option<traces::Span> {
+        let mut span = traces::child(traces::Kind::Client, "token endpoint")?;
+        span.text("http.request.method", request.method().as_str().to_owned());
+        span.text("server.address", self.config.host.clone());
+        span.number("server.port", i64::from(self.config.port));
+        span.text("url.scheme", request.url().scheme().to_owned());
+        Some(span)
     }
 
     /// The answer's body, as far as a token answer may be long.
@@ -179,6 +193,16 @@ impl TokenEndpoint for Provider {
 
     async fn mint(&self) -> Result<Grant, Denied> {
         self.call(self.config.mint.as_ref(), &self.config.credentials).await
+    }
+}
+
+/// `None`: there was no answer.
+fn told(span: &mut traces::Span, answer: Option<&reqwest::Response>) {
+    let Some(answer) = answer else { return span.fail("unreachable") };
+    let status = answer.status();
+    span.number("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_client_error() || status.is_server_error() {
+        span.fail(status.as_str().to_owned());
     }
 }
 

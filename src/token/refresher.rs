@@ -26,6 +26,7 @@ use crate::clock::{self, BootTime};
 use crate::readiness::Part;
 use crate::secret::{Fingerprint, Secret};
 use crate::telemetry::metrics::TokenMetrics;
+use crate::telemetry::traces;
 use crate::vendor::description::OldToken;
 use crate::vendor::injection::{Inject, Injection};
 
@@ -97,6 +98,8 @@ pub struct Refresher<E, S> {
     poll_at: Instant,
     /// A refresh token put into the store by hand that was noticed.
     noticed: Option<Fingerprint>,
+    /// What of a trace the next renewal is.
+    cause: Option<traces::Context>,
     /// Nothing was tried yet.
     first: bool,
     /// When the published token is over, until that has been reported.
@@ -122,8 +125,13 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         let (sender, demands) = mpsc::channel(LONGEST_QUEUE);
         let (status, statuses) = watch::channel(Status::default());
         let cache = Arc::new(Cache::default());
-        let tokens =
-            Tokens { cache: cache.clone(), demands: sender, status: statuses, wait: config.wait };
+        let tokens = Tokens {
+            cache: cache.clone(),
+            demands: sender,
+            status: statuses,
+            wait: config.wait,
+            cause: None,
+        };
         let rules = config.rules(&endpoint);
         // Nobody gives any before there is a remote.
         let (_, orders) = mpsc::channel(1);
@@ -149,6 +157,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             renew_reason: Reason::Schedule,
             poll_at: now,
             noticed: None,
+            cause: None,
             first: true,
             over_at: None,
             published: None,
@@ -236,6 +245,7 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
         if let Some(error) = self.failure.as_ref().and_then(|it| it.shared_with(&demand)) {
             return demand.answer(Err(error));
         }
+        self.cause = demand.cause.clone();
         let renewed = self.renew(demand.reason, than).await;
         let newer = self.cache.living(BootTime::now()).filter(|live| live.generation > than);
         demand.answer(match (newer, renewed) {
@@ -258,12 +268,14 @@ impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
             unanswered: self.unanswered.take(),
             chance: fastrand::u16(..),
         };
-        let end = self.carry_out_watched(task).await;
+        let span = traces::refresh(self.cause.take());
+        let end = traces::within(span.as_ref(), self.carry_out_watched(task)).await;
         let (outcome, detail) = match &end.result {
             Ok(outcome) => (*outcome, String::new()),
             Err(setback) => (setback.outcome, setback.detail.clone()),
         };
         self.metrics.refreshed(reason.as_str(), outcome.as_str(), began.elapsed());
+        report::end_span(span, &self.config.upstream, reason, outcome);
         let death = end.death.is_some();
         let result = self.take_over(end);
         if death {

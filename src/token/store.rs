@@ -23,6 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use tracing::{info, warn};
 
 use crate::telemetry::metrics::StoreMetrics;
+use crate::telemetry::traces;
 
 use super::page::Page;
 pub use error::StoreError;
@@ -159,7 +160,9 @@ impl From<RedisStore> for Store {
 
 impl Pages for Store {
     async fn load(&self, name: &str) -> Result<Seen, StoreError> {
+        let span = self.span("store read");
         let read = self.backend.read(name).await;
+        end(span, read.is_ok());
         self.health.read(&read);
         let (seen, sealing) = self.open(name, read?)?;
         self.health.understood();
@@ -177,7 +180,9 @@ impl Pages for Store {
             .vault
             .seal(name, next)
             .map_err(|source| StoreError::Unsealed { page: name.to_owned(), source })?;
+        let span = self.span("store write");
         let wrote = self.backend.write(name, seen, next).await;
+        end(span, wrote.is_ok());
         self.health.wrote(&wrote);
         match wrote? {
             Wrote::Done => Ok(Swap::Done(revision)),
@@ -204,10 +209,21 @@ impl Pages for Store {
     }
 }
 
+fn end(span: Option<traces::Span>, is_ok: bool) {
+    span.into_iter().filter(|_| !is_ok).for_each(|mut span| span.fail("store"));
+}
+
 impl Store {
     fn new(backend: Kind) -> Self {
         let health = Health::new(backend.name(), StoreMetrics::default());
         Self { backend, vault: Vault::default(), health, renewed: Mutex::default() }
+    }
+
+    /// Of what is a part of a renewal.
+    fn span(&self, name: &'static str) -> Option<traces::Span> {
+        let mut span = traces::child(traces::Kind::Client, name)?;
+        span.text("tokenward.store", self.backend.name());
+        Some(span)
     }
 
     /// The same store, whose tokens are sealed.

@@ -44,7 +44,8 @@ type Retired = Rc<RefCell<Vec<Weak<Route>>>>;
 
 impl Serves {
     pub(super) fn new(around: Surroundings, number: usize) -> Self {
-        let now = Now::new(Serving { clients: None, routes: Routes::new(Vec::new()) });
+        let now =
+            Now::new(Serving { clients: None, routes: Routes::new(Vec::new()), access: None });
         let Surroundings { metrics, drain } = around.clone();
         let (seats, retired) = (Rc::new(Seats::default()), Retired::default());
         spawn_local(close(seats.clone(), drain.clone()));
@@ -72,7 +73,8 @@ impl Serves {
     /// In one step, between two turns of everything else on this thread.
     pub(super) fn change(&mut self, change: Change) {
         let Change { blueprint, opened, done } = change;
-        let Blueprint { upstreams, listeners, clients, connections, requests, tls } = &*blueprint;
+        let Blueprint { upstreams, listeners, clients, connections, requests, access, tls } =
+            &*blueprint;
         self.limits.connections.set(*connections);
         self.limits.request.set(*requests);
         let metrics = &self.around.metrics;
@@ -81,7 +83,11 @@ impl Serves {
 
         let mut pools = std::mem::take(&mut self.pools);
         let routes = upstreams.iter().map(|upstream| self.route(upstream, &mut pools)).collect();
-        let serving = Serving { clients: clients.clone(), routes: Routes::new(routes) };
+        let serving = Serving {
+            clients: clients.clone(),
+            routes: Routes::new(routes),
+            access: access.clone().map(Rc::new),
+        };
         let before = self.now.replace(serving);
         pools.iter().for_each(|(_, pool)| pool.retire());
         let mut retired = self.retired.borrow_mut();

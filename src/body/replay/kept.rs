@@ -3,6 +3,15 @@
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 
+/// How much of a body is taken, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Kept for a second attempt.
+    pub kept: usize,
+    /// Taken at all.
+    pub whole: u64,
+}
+
 /// What has passed, while it is within the limit.
 #[derive(Debug)]
 pub(super) enum Kept {

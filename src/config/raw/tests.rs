@@ -43,7 +43,7 @@ fn p32_the_example_shows_every_key() {
 
 #[test]
 fn p32_unknown_keys_are_mistakes_at_every_level() {
-    let text = "nope = 1\nlog.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nclients.nope = 1\nstore.nope = 1\n\
+    let text = "nope = 1\nlog.nope = 1\ntraces.nope = 1\nadmin.nope = 1\ngateway.nope = 1\nclients.nope = 1\nstore.nope = 1\n\
                 limits.nope = 1\n\
                 shutdown.nope = 1\n[upstream.x]\nnope = 1\nreplay.nope = 1\nlook.nope = 1\n\
                 refresh.nope = 1\nguard.nope = 1\ntls.nope = 1\ntimeouts.nope = 1\n\

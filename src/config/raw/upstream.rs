@@ -111,7 +111,7 @@ pub struct RawRefresh {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawGuard {
-    /// Names by which callers may address the gateway, beside localhost, 127.0.0.1, [::1], the
+    /// Names by which callers may address the gateway, beside localhost, 127.0.0.1, `[::1]`, the
     /// address that it listens on and the vendor's host. Left out: none.
     pub allowed_hosts: Option<Vec<String>>,
     /// In capitals. Left out: all.

@@ -25,7 +25,7 @@ impl Service for Caller {
 
     fn refuse(&self, fault: Fault) -> Response<ReplyBody> {
         let Context { entrance, proxy, .. } = &*self.context;
-        proxy.refuse(entrance.get(), fault)
+        proxy.refuse(entrance.get(), &self.peer, fault)
     }
 
     fn poll_leave(&self, cx: &mut TaskContext<'_>) -> Poll<()> {

@@ -47,7 +47,7 @@ pub(super) async fn serve(connection: Tunnel, caller: &Caller) -> hyper::Result<
                         let request = request.map(CallerBody::Http2);
                         proxy.handle(entrance, &peer, request).await
                     }
-                    Err(fault) => proxy.refuse(entrance, fault),
+                    Err(fault) => proxy.refuse(entrance, &peer, fault),
                 };
                 Ok::<_, Infallible>(answer.map(|body| Answered { body, stream }))
             }

@@ -1,7 +1,7 @@
 //! A line of the log that is written without the library: what it says itself must not pass through it
 //! once more.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use tracing::Level;
 use tracing_subscriber::fmt::format::Writer;
@@ -17,9 +17,27 @@ pub(super) struct Line<'a> {
     pub(super) fields: &'a [(&'a str, &'a str)],
 }
 
+/// The same, field by field.
+#[derive(Debug)]
+pub struct Fields {
+    format: Format,
+    out: String,
+}
+
 impl Line<'_> {
     pub(super) fn render(&self, format: Format) -> String {
         let Self { level, message, fields } = self;
+        let mut line = Fields::new(format, *level, message, TARGET);
+        for (name, value) in *fields {
+            line.text(name, value);
+        }
+        line.end()
+    }
+}
+
+impl Fields {
+    /// A record of now. Only JSON says the target, as with all others.
+    pub fn new(format: Format, level: Level, message: &str, target: &str) -> Self {
         let mut time = String::new();
         // A time that cannot be told is left out, as the library does.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
@@ -32,17 +50,30 @@ impl Line<'_> {
                 "{{\"timestamp\":{},\"level\":\"{level}\",\"message\":{},\"target\":{}",
                 json(&time),
                 json(message),
-                json(TARGET)
+                json(target)
             ),
         };
-        for (name, value) in *fields {
-            let _ = match format {
-                Format::Text => write!(out, " {name}={}", one_line(value)),
-                Format::Json => write!(out, ",{}:{}", json(name), json(value)),
-            };
-        }
-        out.push_str(if format == Format::Json { "}\n" } else { "\n" });
-        out
+        Self { format, out }
+    }
+
+    pub fn text(&mut self, name: &str, value: &str) {
+        let _ = match self.format {
+            Format::Text => write!(self.out, " {name}={}", one_line(value)),
+            Format::Json => write!(self.out, ",{}:{}", json(name), json(value)),
+        };
+    }
+
+    pub fn number(&mut self, name: &str, value: impl Display) {
+        let _ = match self.format {
+            Format::Text => write!(self.out, " {name}={value}"),
+            Format::Json => write!(self.out, ",{}:{value}", json(name)),
+        };
+    }
+
+    /// The whole line.
+    pub fn end(mut self) -> String {
+        self.out.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
+        self.out
     }
 }
 

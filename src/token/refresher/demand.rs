@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::telemetry::traces::Context;
+
 use super::super::cache::Live;
 use super::super::{NoToken, Reason};
 
@@ -15,6 +17,8 @@ pub struct Demand {
     pub(super) than: Option<u64>,
     pub(super) reason: Reason,
     pub(super) asked_at: Instant,
+    /// What of a trace it is.
+    pub(super) cause: Option<Context>,
     reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
 }
 
@@ -26,7 +30,11 @@ impl Demand {
         reason: Reason,
         reply: Option<oneshot::Sender<Result<Arc<Live>, NoToken>>>,
     ) -> Self {
-        Self { than, reason, asked_at: Instant::now(), reply }
+        Self { than, reason, asked_at: Instant::now(), cause: None, reply }
+    }
+
+    pub(in super::super) fn of(self, cause: Option<Context>) -> Self {
+        Self { cause, ..self }
     }
 
     pub(super) fn answer(self, answer: Result<Arc<Live>, NoToken>) {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use tracing::{debug, error, warn};
 
 use crate::clock::{self, BootTime};
+use crate::telemetry::traces::Span;
 
 use super::super::budget::Ledger;
 use super::super::deaths;
@@ -14,6 +15,17 @@ use super::super::renewal::Setback;
 use super::super::store::Pages;
 use super::super::{Account, LastRefresh, Outcome, Reason, Status};
 use super::Refresher;
+
+/// Says in a trace what came of a renewal.
+pub(super) fn end_span(span: Option<Span>, upstream: &str, reason: Reason, outcome: Outcome) {
+    let Some(mut span) = span else { return };
+    span.text("tokenward.upstream", upstream.to_owned());
+    span.text("tokenward.reason", reason.as_str());
+    span.text("tokenward.outcome", outcome.as_str());
+    if !outcome.is_success() {
+        span.fail(outcome.as_str());
+    }
+}
 
 impl<E: TokenEndpoint, S: Pages> Refresher<E, S> {
     pub(super) fn tell(&self, reason: Reason, setback: &Setback, wait: Duration) {
