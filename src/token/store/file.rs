@@ -134,12 +134,19 @@ impl FileStore {
         &self,
         take: impl FnOnce(&Book<RealDisk>) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let looked = self.work(move |book| Ok((book.look()?, take(book)))).await;
-        let (changed, taken) = looked?;
-        if changed {
+        Ok(self.look_whether_changed(take).await?.1)
+    }
+
+    /// The same, and says whether it had.
+    async fn look_whether_changed<T: Send + 'static>(
+        &self,
+        take: impl FnOnce(&Book<RealDisk>) -> T + Send + 'static,
+    ) -> Result<(bool, T), StoreError> {
+        let looked = self.work(move |book| Ok((book.look()?, take(book)))).await?;
+        if looked.0 {
             self.moved();
         }
-        Ok(taken)
+        Ok(looked)
     }
 
     /// Waits until nobody else writes: a short while, as nobody does anything slow then.
@@ -220,13 +227,21 @@ impl Backend for FileStore {
     async fn changed(&self, name: &str) {
         loop {
             let wanted = name.to_owned();
-            let looked = self.look(move |book| revision_of(book.pages().get(&wanted))).await;
+            // Whoever writes in this process while the file is looked at is heard.
+            let told = self.changes.notified();
+            let revision = move |book: &Book<_>| revision_of(book.pages().get(&wanted));
+            let looked = self.look_whether_changed(revision).await;
             // What cannot be read now is no news; a read will tell.
-            if looked.is_ok_and(|revision| !self.is_known(name, revision)) {
+            if looked.as_ref().is_ok_and(|(_, revision)| !self.is_known(name, *revision)) {
                 return;
             }
+            // What this look has told others is none for itself.
+            let told = match looked {
+                Ok((true, _)) => self.changes.notified(),
+                _ => told,
+            };
             tokio::select! {
-                () = self.changes.notified() => return,
+                () = told => return,
                 () = sleep(self.pause()) => {}
             }
         }
