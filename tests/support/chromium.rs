@@ -30,7 +30,9 @@ impl Chromium {
             .args(FLAGS)
             .arg(format!("--disable-features={}", OFF.join(",")))
             .arg(format!("--host-resolver-rules={}", rules.join(",")))
-            .arg(format!("--user-data-dir={}", profile.path().display()));
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            // It leaves things there when it is killed.
+            .env("TMPDIR", profile.path());
         Self { process: Process::start(command), profile }
     }
 
