@@ -133,8 +133,8 @@ fn hour(name: &str, minutes: &[Totals]) -> String {
         let _ = writeln!(
             html,
             "<tr><th scope=\"row\">{what}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
-            words::number(recent),
-            words::number(counts.iter().sum()),
+            words::short(recent),
+            words::short(counts.iter().sum()),
             plot::bars(&counts, class, &said),
         );
     }

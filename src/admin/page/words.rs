@@ -74,6 +74,16 @@ pub(super) fn number(number: u64) -> String {
     grouped
 }
 
+/// The same where there is little room: from a million on, two places are enough.
+pub(super) fn short(count: u64) -> String {
+    let (unit, letter) = match count {
+        0..1_000_000 => return number(count),
+        1_000_000..1_000_000_000 => (1_000_000, 'M'),
+        _ => (1_000_000_000, 'G'),
+    };
+    format!("{}.{:02} {letter}", number(count / unit), count % unit * 100 / unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +103,15 @@ mod tests {
         }
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(value), text);
+        }
+        for (value, text) in [
+            (999_999, "999,999"),
+            (1_000_000, "1.00 M"),
+            (12_059_999, "12.05 M"),
+            (1_234_567_890, "1.23 G"),
+            (u64::MAX, "18,446,744,073.70 G"),
+        ] {
+            assert_eq!(short(value), text);
         }
         assert_eq!(
             (many(1, "request"), many(0, "request")),
