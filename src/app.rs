@@ -283,7 +283,9 @@ impl Gateway {
         if ended.is_err() {
             warn!("a renewal was still under way at the end");
         }
-        traces::stop(LAST_SPANS).await;
+        // A renewal counts for more: spans get what it has left of the time.
+        let left_over = (grace + LAST_RENEWAL).saturating_sub(began.elapsed());
+        traces::stop(left_over.min(LAST_SPANS)).await;
         left
     }
 }

@@ -46,7 +46,6 @@ impl History {
 
     fn end_minute(&self, now: &BTreeMap<String, Totals>) {
         let mut rings = self.rings();
-        rings.retain(|upstream, _| now.contains_key(upstream));
         for (upstream, totals) in now {
             match rings.get_mut(upstream) {
                 Some(ring) => ring.end_minute(*totals),

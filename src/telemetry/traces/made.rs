@@ -89,7 +89,7 @@ pub fn start(config: &Config) -> Result<(), StartError> {
 pub async fn stop(longest: Duration) {
     let Some(traces) = TRACES.get() else { return };
     let flush = move || traces.provider.shutdown_with_timeout(longest);
-    match timeout(longest * 2, spawn_blocking(flush)).await {
+    match timeout(longest, spawn_blocking(flush)).await {
         Ok(Ok(Ok(()))) => {}
         _ => warn!("the last spans could not be sent"),
     }
