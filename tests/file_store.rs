@@ -8,7 +8,7 @@ use tokenward::sandbox::{Counts, Fault, FaultKind, Sandbox, Scope, Settings, Ven
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
-use crate::support::process::{Process, gateway, run};
+use crate::support::process::{Process, after, gateway, run};
 use crate::support::vendors::{Answered, Home, Vendors, get, get_until, try_get};
 
 mod fleet;
@@ -218,18 +218,7 @@ async fn p15_a_full_disk_costs_no_token_and_no_call_that_can_be_served() {
 /// The gateway under a limit of its own for the files that it writes. The limit's signal would end
 /// it; an error is what a full disk gives.
 fn limited(vendors: &Vendors, home: &Home, limit: &str) -> Command {
-    let gateway = before(vendors, home);
-    let gateway = gateway.as_std();
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("trap '' XFSZ; {limit} exec \"$@\""), "sh"]);
-    command.arg(gateway.get_program()).args(gateway.get_args());
-    for (name, value) in gateway.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
+    after(&format!("trap '' XFSZ; {limit}"), &before(vendors, home))
 }
 
 async fn limit_files(process: &Process, bytes: &str) {

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use tokenward::app::Address;
 
-use crate::support::process::Process;
-use crate::support::systemd::{after, with_sockets};
+use crate::support::process::{Process, after, gateway};
+use crate::support::systemd::with_sockets;
 use crate::support::vendors::{Home, client, get_until, send};
 use crate::support::{Answer, Caller, RawVendor, soon};
 
@@ -128,7 +128,7 @@ async fn p29_sockets_for_another_process_are_left_alone() {
     let (vendor, home) = (RawVendor::start().await, Home::with(""));
     home.put("tokenward.toml", &config(&vendor, [ANY, ANY]));
     for variables in ["export LISTEN_FDS=7 LISTEN_PID=1;", "export LISTEN_FDS=7;"] {
-        let process = Process::start(after(variables, &home.config()));
+        let process = Process::start(after(variables, &gateway(&home.config())));
         is_ready(&process).await;
         process.signal("TERM").await;
         assert_eq!(process.ended().await.code, Some(0), "{variables}");

@@ -10,8 +10,8 @@ use tokenward::sandbox::{Fault, FaultKind, Scope, Settings, Vendor};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
-use crate::support::process::{Process, gateway};
-use crate::support::systemd::{Systemd, after};
+use crate::support::process::{Process, after, gateway};
+use crate::support::systemd::Systemd;
 use crate::support::vendors::{Home, Vendors};
 
 /// Nobody answers at its vendor.
@@ -79,7 +79,7 @@ async fn p29_systemd_hears_when_tokens_come_at_a_name_too() {
     let slow = Fault::new(FaultKind::Slow(Duration::from_millis(300))).on(Scope::Token);
     vendors.sandbox.fault(Vendor::Jing, slow);
     let home = Home::with(&vendors.config(&settings));
-    let mut command = after("export WATCHDOG_PID=$$;", &home.config());
+    let mut command = after("export WATCHDOG_PID=$$;", &gateway(&home.config()));
     command.env("NOTIFY_SOCKET", &systemd.address).env("WATCHDOG_USEC", "100000");
     let process = Process::start(command);
     systemd.hears_status("2 upstreams, ready").await;

@@ -64,6 +64,21 @@ pub(crate) async fn send(signal: &str, pid: &str) {
     assert!(kill.status().await.expect("sh").success(), "no signal {signal}");
 }
 
+/// The same program after a piece of shell, in the same process: `$$` is its own number.
+pub(crate) fn after(shell: &str, program: &Command) -> Command {
+    let program = program.as_std();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{shell} exec \"$@\""), "sh"]);
+    command.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// Runs a program to its end.
 pub(crate) async fn run(command: Command) -> Ended {
     Process::start(command).ended().await

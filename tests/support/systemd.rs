@@ -6,9 +6,8 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
-use tokio::process::Command;
 
-use super::process::{Process, gateway};
+use super::process::{Process, after, gateway};
 use super::soon;
 
 /// One who listens at an address for `NOTIFY_SOCKET`.
@@ -79,22 +78,6 @@ impl Systemd {
     }
 }
 
-/// `tokenward run` after a piece of shell, in the same process: `$$` is its own number.
-pub fn after(shell: &str, config: &Path) -> Command {
-    let gateway = gateway(config);
-    let gateway = gateway.as_std();
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("{shell} exec \"$@\""), "sh"]);
-    command.arg(gateway.get_program()).args(gateway.get_args());
-    for (name, value) in gateway.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
-}
-
 /// `tokenward run` with these sockets, at most two, in its hands.
 pub fn with_sockets(config: &Path, sockets: Vec<OwnedFd>) -> Process {
     let count = sockets.len();
@@ -105,5 +88,5 @@ pub fn with_sockets(config: &Path, sockets: Vec<OwnedFd>) -> Process {
     let mut sockets = sockets.into_iter().map(Stdio::from);
     let mut next = || sockets.next().unwrap_or_else(Stdio::null);
     let (first, second) = (next(), next());
-    Process::start_with(after(&shell, config), first, second)
+    Process::start_with(after(&shell, &gateway(config)), first, second)
 }
